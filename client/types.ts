@@ -1,0 +1,308 @@
+/**
+ * The wire types: what the HTTP contract, the SDK, the Worker and the queue object agree on.
+ *
+ * This file is the leaf of the import graph. It holds types and nothing that runs.
+ * Instants are ISO 8601 strings in UTC with milliseconds; durations in settings are strings such as
+ * `"30s"`; measurements are integers in fields that end in `Ms`; absent values are `null`.
+ *
+ * @module
+ */
+
+/** Any value that JSON can hold. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** An integer and a unit: `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"7d"`. */
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+
+/** `<queue>:<partition>:<seq>`, for example `emails:0:4711`. It shows volume: ids count upwards. */
+export type JobId = string;
+
+/** States that a job passes through. */
+export type UnfinishedState = "scheduled" | "blocked" | "ready" | "running";
+/** States that a job ends in. */
+export type FinalState = "completed" | "dead" | "cancelled";
+export type JobState = UnfinishedState | FinalState;
+
+/** Why a job is in its state, where there is something to say. */
+export type Reason =
+  | "retrying"
+  | "snoozed"
+  | "released"
+  | "declined"
+  | "limit"
+  | "paused"
+  | "exhausted"
+  | "non_retryable"
+  | "crashed"
+  | "unknown_task"
+  | "expired"
+  | "cancelled_by_user"
+  | "result_too_large";
+
+/** How long to wait before the next attempt. Jitter is 0 to 1 and only ever adds; default 0.1. */
+export type Backoff =
+  | { type: "exponential"; base: Duration; max?: Duration; jitter?: number }
+  | { type: "fixed"; delay: Duration; jitter?: number };
+
+/** What a caller may ask of one job. Each field has the default of the task, then the queue, then Millrace. */
+export interface JobOptions {
+  /** Higher runs sooner. Integer, -32,768 to 32,767. @default {0} */
+  priority?: number;
+  /** The instant before which the job does not start. ISO 8601 or a Date; in the past means now. */
+  runAt?: string | Date;
+  /** Like `runAt`, relative to acceptance. */
+  delay?: Duration;
+  /** Tries before the job is dead, 1 to 100. @default {8} */
+  maxAttempts?: number;
+  backoff?: Backoff;
+  /** Time for one attempt, 1 s to 7 d; over 13 min needs a remote worker. @default {"5m"} */
+  timeout?: Duration;
+  /** Not started by then: cancelled with reason `expired`. */
+  expiresIn?: Duration;
+  /** At most 16 of at most 64 characters. */
+  tags?: string[];
+  /** Anything of up to 4 KiB, shown with the job and handed to the handler. */
+  meta?: { [key: string]: Json };
+}
+
+/** One job as it is asked for over HTTP. */
+export interface NewJob extends JobOptions {
+  task: string;
+  payload?: Json;
+}
+
+export type EnqueueOutcome = "created";
+
+/** What became of one job of an enqueue call. */
+export interface EnqueuedJob {
+  id: JobId;
+  state: JobState;
+  outcome: EnqueueOutcome;
+}
+
+/** An error as it is kept and shown: message cut at 4 KiB, stack at 16 KiB. */
+export interface JobError {
+  name: string;
+  message: string;
+  stack: string | null;
+}
+
+export type OutcomeName = "completed" | "failed" | "dead" | "snoozed" | "released" | "declined" | "cancelled";
+
+/** One try, the latest 20 of which a job shows. */
+export interface Attempt {
+  attempt: number;
+  fence: number;
+  startedAt: string;
+  finishedAt: string | null;
+  outcome: OutcomeName | "lapsed" | null;
+  worker: string | null;
+  error: { name: string; message: string } | null;
+}
+
+export interface Progress {
+  percent: number | null;
+  note: string | null;
+}
+
+/** A job as the API shows it, live or from history. */
+export interface Job {
+  id: JobId;
+  queue: string;
+  task: string;
+  state: JobState;
+  reason: Reason | null;
+  payload: Json;
+  result: Json;
+  progress: Progress | null;
+  priority: number;
+  attempt: number;
+  failures: number;
+  lapses: number;
+  maxAttempts: number;
+  fence: number;
+  error: JobError | null;
+  attempts: Attempt[];
+  createdAt: string;
+  runAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  cancelRequestedAt: string | null;
+  tags: string[];
+  meta: { [key: string]: Json };
+  actor: string | null;
+  schedule: string | null;
+  parent: JobId | null;
+  version: string | null;
+}
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
+
+/** A queue as the registry knows it. */
+export interface QueueSummary {
+  name: string;
+  partitions: number;
+  paused: boolean;
+  updatedAt: string;
+}
+
+export interface QueueCounts {
+  scheduled: number;
+  retrying: number;
+  blocked: number;
+  ready: number;
+  running: number;
+}
+
+export interface SessionInfo {
+  id: string;
+  worker: string;
+  jobs: number;
+  leaseExpiresAt: string;
+}
+
+/** One queue in full. `scheduled` counts all that are due later; `retrying` those of them that have failed or lapsed. */
+export interface Queue extends QueueSummary {
+  pauseReason: string | null;
+  counts: QueueCounts;
+  oldestReadyAt: string | null;
+  sessions: SessionInfo[];
+  config: EffectiveConfig;
+}
+
+/** How long finished jobs are kept. */
+export interface HistoryConfig {
+  /** `"none"` keeps no completed job; its result is still answered for ten minutes. @default {"all"} */
+  completed?: "all" | "none";
+  /** @default {"7d"} */
+  keep?: Duration;
+  /** @default {"30d"} */
+  keepDead?: Duration;
+}
+
+/** Settings of a queue, from code or through the API. */
+export interface QueueConfig {
+  /** Most jobs running at once across all sessions. @default none */
+  concurrency?: number;
+  /** Jobs that one session runs side by side. @default {6} */
+  slots?: number;
+  /** Most sessions at once. @default {20} */
+  maxSessions?: number;
+  /** Time for which the object believes in a silent session, 5 s to 10 min. @default {"30s"} */
+  lease?: Duration;
+  history?: HistoryConfig;
+}
+
+export type ConfigOrigin = "default" | "code" | "api";
+export interface Setting<Value> {
+  value: Value;
+  origin: ConfigOrigin;
+}
+
+/** The settings in force, each with where it comes from. */
+export interface EffectiveConfig {
+  concurrency: Setting<number | null>;
+  slots: Setting<number>;
+  maxSessions: Setting<number>;
+  lease: Setting<Duration>;
+  history: { completed: Setting<"all" | "none">; keep: Setting<Duration>; keepDead: Setting<Duration> };
+}
+
+/** How an attempt ended, as a worker reports it. A closed union. */
+export type Outcome =
+  | { id: JobId; fence: number; outcome: "completed"; result?: Json }
+  | { id: JobId; fence: number; outcome: "failed"; error: JobError; retryInMs?: number }
+  | { id: JobId; fence: number; outcome: "dead"; error: JobError }
+  | { id: JobId; fence: number; outcome: "snoozed"; forMs: number }
+  | { id: JobId; fence: number; outcome: "released" }
+  | { id: JobId; fence: number; outcome: "declined"; code: string }
+  | { id: JobId; fence: number; outcome: "cancelled"; reason?: string };
+
+/** A job in the hands of a worker. */
+export interface LeasedJob {
+  id: JobId;
+  task: string;
+  payload: Json;
+  encoding: "json";
+  attempt: number;
+  fence: number;
+  failures: number;
+  maxAttempts: number;
+  timeoutMs: number;
+  /** The job's own policy, when it was enqueued with one; it goes before the task's. */
+  backoff: Backoff | null;
+  createdAt: string;
+  runAt: string;
+  tags: string[];
+  meta: { [key: string]: Json };
+  actor: string | null;
+  schedule: { name: string; instant: string } | null;
+  version: string | null;
+  traceparent: string | null;
+}
+
+export interface WorkerInfo {
+  name: string;
+  runtime: string;
+  version?: string;
+  /** Names of the tasks that this worker runs; absent means any. */
+  tasks?: string[];
+}
+
+export type Held = [id: JobId, fence: number];
+
+export interface ExchangeRequest {
+  session: string;
+  /** 1, 2, 3 … per session, one in flight. A repeated n is answered from the books. */
+  n: number;
+  worker: WorkerInfo;
+  /** Everything that the worker still holds, not counting what `settle` ends. */
+  holding: Held[];
+  settle: Outcome[];
+  progress: { id: JobId; fence: number; progress: Progress }[];
+  /** How many more jobs the worker has room for, 0 to 500. */
+  want: number;
+}
+
+export interface ExchangeResponse {
+  n: number;
+  jobs: LeasedJob[];
+  /** What the worker named but does not hold: stop it, its settle would change nothing. */
+  lost: Held[];
+  refused: { id: JobId; fence: number; code: string }[];
+  /** Held jobs that somebody asked to cancel. */
+  cancel: JobId[];
+  leaseMs: number;
+  /** More work is likely: ask again after this time. Null: nothing to wait for. */
+  retryInMs: number | null;
+}
+
+/** The stable codes of the API's errors. */
+export type ErrorCode =
+  | "invalid_request"
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "method_not_allowed"
+  | "conflict"
+  | "payload_too_large"
+  | "unsupported_media_type"
+  | "unknown_task"
+  | "idempotency_mismatch"
+  | "rate_limited"
+  | "not_configured"
+  | "unavailable"
+  | "internal";
+
+/** RFC 9457, as every error of the API is answered. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  code: ErrorCode;
+  detail: string;
+  errors?: { path: string; message: string }[];
+}

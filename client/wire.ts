@@ -1,0 +1,327 @@
+/**
+ * What the Worker and the queue object say to each other by RPC, and the object to the history.
+ *
+ * Internal: both ends are deployed together, but for minutes an older one may talk to a newer one, so fields
+ * are only ever added and unknown ones ignored. Instants are milliseconds since the epoch, durations
+ * milliseconds; jobs are named by `seq`; payloads, results and the like travel as JSON text, because text
+ * crosses RPC and SQL several times faster than objects do.
+ *
+ * @module
+ */
+import type {
+  Backoff,
+  EffectiveConfig,
+  EnqueueOutcome,
+  ErrorCode,
+  JobError,
+  JobState,
+  OutcomeName,
+  Progress,
+  QueueConfig,
+  QueueCounts,
+  Reason,
+  SessionInfo,
+  WorkerInfo,
+} from "./types.ts";
+
+/** Which of the two ticket queues wakes the worker for a job: `long` when one attempt may take over 30 s. */
+export type Channel = "short" | "long";
+
+/** The body of a ticket: "this queue has work". */
+export interface Ticket {
+  queue: string;
+  partition: number;
+  channel: Channel;
+}
+
+/** A refusal is an answer, not an exception: it crosses RPC whole, and nothing was changed. */
+export interface Refusal {
+  ok: false;
+  code: ErrorCode;
+  detail: string;
+}
+export type Reply<Value> = ({ ok: true } & Value) | Refusal;
+
+/** Job options after resolution (job > task > queue > default). Jobs that ask for the same share one. */
+export interface JobTemplate {
+  task: string;
+  priority: number;
+  /** Absolute start, or null for `delayMs` (0: now). */
+  runAt: number | null;
+  delayMs: number;
+  maxAttempts: number;
+  backoff: Backoff | null;
+  /** True when `backoff` was asked for by the job itself; it then goes before the task's function. */
+  ownBackoff: boolean;
+  timeoutMs: number;
+  expiresInMs: number | null;
+  tags: string[];
+  meta: { [key: string]: unknown } | null;
+  actor: string | null;
+  version: string | null;
+  traceparent: string | null;
+}
+
+export interface EnqueueInput {
+  templates: JobTemplate[];
+  /** Index into `templates`, and the payload as JSON text (null: none). At most 1,000. */
+  jobs: [template: number, payload: string | null][];
+  /** The SDK's protection against a lost answer: the same id within five minutes makes nothing new. */
+  requestId: string | null;
+  /** The user's own key: stored for 24 h. `scope` is token and route. */
+  idempotency: { key: string; bodyHash: string } | null;
+}
+
+export type EnqueueReply = Reply<{
+  jobs: { seq: number; state: JobState; outcome: EnqueueOutcome }[];
+  /** True when an idempotency key answered from the books. */
+  replayed: boolean;
+}>;
+
+export interface WireOutcome {
+  seq: number;
+  fence: number;
+  outcome: OutcomeName;
+  /** JSON text; null for none. */
+  result?: string | null;
+  error?: JobError;
+  retryInMs?: number;
+  forMs?: number;
+  code?: string;
+  reason?: string;
+}
+
+export interface ExchangeInput {
+  session: string;
+  n: number;
+  worker: WorkerInfo;
+  /** Claim only jobs of this channel; null: any. */
+  channel: Channel | null;
+  holding: [seq: number, fence: number][];
+  settle: WireOutcome[];
+  progress: { seq: number; fence: number; progress: Progress }[];
+  want: number;
+}
+
+export type ExchangeReply = Reply<{
+  n: number;
+  /** JSON text of an array of `LeasedTuple`. */
+  jobs: string;
+  lost: [seq: number, fence: number][];
+  refused: { seq: number; fence: number; code: string }[];
+  cancel: number[];
+  leaseMs: number;
+  retryInMs: number | null;
+}>;
+
+/** A leased job by position, as SQL makes it. `options` is the JSON text of `StoredOptions`. */
+export type LeasedTuple = [
+  seq: number,
+  task: string,
+  payload: string | null,
+  encoding: string,
+  fence: number,
+  failures: number,
+  createdAt: number,
+  runAt: number,
+  options: string,
+];
+
+/** What of a template is stored with the job, as JSON text. */
+export interface StoredOptions {
+  maxAttempts: number;
+  backoff: Backoff | null;
+  ownBackoff: boolean;
+  timeoutMs: number;
+  expiresAt: number | null;
+  tags: string[];
+  meta: { [key: string]: unknown } | null;
+  actor: string | null;
+  version: string | null;
+  traceparent: string | null;
+}
+
+/** One try as stored, by position. */
+export type AttemptTuple = [
+  attempt: number,
+  fence: number,
+  startedAt: number,
+  finishedAt: number,
+  outcome: OutcomeName | "lapsed",
+  worker: string | null,
+  error: { name: string; message: string } | null,
+];
+
+/**
+ * A job as the books hold it: a live row, an outbox record or a history row.
+ * `payload`, `result`, `error` (JobError), `progress` (Progress), `attempts` (AttemptTuple[]) and `options` (StoredOptions) are JSON text.
+ */
+export interface JobRecord {
+  seq: number;
+  fence: number;
+  task: string;
+  state: JobState;
+  reason: Reason | null;
+  priority: number;
+  failures: number;
+  lapses: number;
+  payload: string | null;
+  encoding: string;
+  result: string | null;
+  error: string | null;
+  progress: string | null;
+  attempts: string | null;
+  options: string;
+  createdAt: number;
+  runAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+  cancelRequestedAt: number | null;
+}
+
+/** The order of a record's fields in an outbox body: an array of arrays, one per finished job. */
+export const RECORD_FIELDS = [
+  "seq",
+  "fence",
+  "task",
+  "state",
+  "reason",
+  "priority",
+  "failures",
+  "lapses",
+  "payload",
+  "encoding",
+  "result",
+  "error",
+  "progress",
+  "attempts",
+  "options",
+  "createdAt",
+  "runAt",
+  "startedAt",
+  "finishedAt",
+  "cancelRequestedAt",
+] as const satisfies readonly (keyof JobRecord)[];
+
+/** Which jobs to list: newest accepted first, below `beforeSeq`. Filters are all optional (null). */
+export interface ListInput {
+  beforeSeq: number | null;
+  limit: number;
+  /** States, with `retrying` as its own; null: all. */
+  states: (JobState | "retrying")[] | null;
+  task: string | null;
+  tag: string | null;
+  /** Bounds on `createdAt`, inclusive from, exclusive to. */
+  from: number | null;
+  to: number | null;
+}
+
+export interface ListReply {
+  items: JobRecord[];
+  /** Jobs below this seq were not looked at; null: all were. */
+  scannedTo: number | null;
+  /** Sequence numbers that were deleted and may still stand in the history. */
+  deleted: number[];
+}
+
+export interface QueueDescription {
+  paused: { reason: string | null; since: number } | null;
+  counts: QueueCounts;
+  oldestReadyAt: number | null;
+  sessions: SessionInfo[];
+  config: EffectiveConfig;
+  nextWakeAt: number | null;
+  /** Finished jobs that have not reached the history yet. */
+  outboxRows: number;
+  metrics: QueueMetrics;
+}
+
+/** Counted in the object's memory since it was last loaded; a scrape sees resets as Prometheus expects. */
+export interface QueueMetrics {
+  enqueued: number;
+  starts: number;
+  endsByOutcome: { [outcome: string]: number };
+  /** Log buckets (see `Rollup`), in ms. */
+  run: Buckets;
+  wait: Buckets;
+  alarmLatenessMs: number;
+  alarms: number;
+  ticketsSent: number;
+  flushes: number;
+  flushFailures: number;
+}
+
+/**
+ * Counts by logarithmic bucket: key i holds values in (1.2^(i-1), 1.2^i], key 0 those up to 1 ms; a bucket's
+ * middle is at most 9.1 % off (the relative error (g - 1) / (g + 1) of DDSketch, Masson et al. 2019).
+ * Adding two is adding their counts.
+ */
+export interface Buckets {
+  [index: string]: number;
+}
+
+/** Ends of one task in one final state within one minute. */
+export interface RollupCell {
+  count: number;
+  runMaxMs: number;
+  waitMaxMs: number;
+  run: Buckets;
+  wait: Buckets;
+}
+
+/** minute (epoch ms / 60,000) -> task -> final state -> cell */
+export interface Rollup {
+  [minute: string]: { [task: string]: { [state: string]: RollupCell } };
+}
+
+/** One flush: outbox rows in order. Applied whole or not at all; applying it twice changes nothing. */
+export interface HistoryBatch {
+  queue: string;
+  partition: number;
+  /** Each a JSON text: an array of arrays in the order of RECORD_FIELDS. Newer forms (higher fence) win. */
+  records: string[];
+  /** Jobs to forget: rows with a fence up to this go. */
+  deletes: [seq: number, fence: number][];
+  /** Counts of outbox rows `after < id <= upto`; applied only while no rollup beyond `after` stands. Null: not this time. */
+  rollup: { after: number; upto: number; body: Rollup } | null;
+}
+
+/** What the object needs of the history; the Worker's D1 module provides it. All of it may throw when D1 fails. */
+export interface HistoryPort {
+  /** Makes the queue known to lists and to the sweeper. Idempotent. */
+  register(queue: string, partition: number, now: number): Promise<void>;
+  write(batch: HistoryBatch): Promise<void>;
+  read(queue: string, partition: number, seq: number): Promise<JobRecord | null>;
+  /** The highest outbox id whose counts stand in the rollups; 0: none. */
+  rollupUpto(queue: string, partition: number): Promise<number>;
+}
+
+/** The object's methods, as the Worker calls them. */
+export interface QueueRpc {
+  enqueue(input: EnqueueInput): Promise<EnqueueReply>;
+  exchange(input: ExchangeInput): Promise<ExchangeReply>;
+  /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: it was, and history may lag. */
+  get(seq: number): Promise<JobRecord | "deleted" | null>;
+
+  list(input: ListInput): Promise<ListReply>;
+  cancel(seq: number): Promise<Reply<{ job: JobRecord }>>;
+  retry(seq: number): Promise<Reply<{ job: JobRecord }>>;
+  remove(seq: number): Promise<Reply<object>>;
+  describe(): Promise<QueueDescription | null>;
+  pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>>;
+  resume(): Promise<Reply<{ queue: QueueDescription }>>;
+  /** A JSON Merge Patch on the overrides; a null takes one back. Already validated by the caller, checked again here. */
+  configure(patch: ConfigPatch): Promise<Reply<{ config: EffectiveConfig }>>;
+  /** Called by the sweeper: repairs the alarm, does what is overdue, trims. */
+  poke(): Promise<{ nextWakeAt: number | null; paused: boolean; idle: boolean } | null>;
+  /** Counts of ended jobs that the rollups up to `upto` do not hold yet. */
+  rollupSince(upto: number): Promise<Rollup>;
+}
+
+export type ConfigPatch = {
+  [Key in keyof QueueConfig]?: QueueConfig[Key] extends infer Value
+    ? Value extends object
+      ? { [Inner in keyof Value]?: Value[Inner] | null } | null
+      : Value | null
+    : never;
+};
