@@ -1,0 +1,31 @@
+/**
+ * Millrace's SDK: declare tasks, enqueue jobs, look at them and run them. Web standards only, no dependency.
+ *
+ * @module
+ */
+export type { Ctx, JobInfo, Log } from "./context.ts";
+export { type Cancel, cancel, type Snooze, snooze } from "./control.ts";
+export { formatDuration, parseDuration } from "./duration.ts";
+export {
+  type ClientErrorCode,
+  isJobFailed,
+  isMillraceError,
+  isNonRetryable,
+  JobFailedError,
+  MillraceError,
+  NonRetryableError,
+  RetryAfterError,
+  retryAfterMs,
+} from "./errors.ts";
+export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
+export {
+  type AnyTask,
+  type AnyTaskDeclaration,
+  type BackoffFunction,
+  defineTask,
+  type Task,
+  type TaskDeclaration,
+  type TaskOptions,
+} from "./task.ts";
+export type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
+export type * from "./types.ts";

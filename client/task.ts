@@ -1,0 +1,97 @@
+/**
+ * Tasks: a declaration says what a job of this name takes and how it is run; a handler is attached where it runs.
+ *
+ * @module
+ */
+import type { Ctx } from "./context.ts";
+import type { Cancel, Snooze } from "./control.ts";
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from "./standard-schema.ts";
+import { checkTask } from "./task-check.ts";
+import type { Backoff, Duration, Json } from "./types.ts";
+
+/** Decides how long to wait after a failure: a duration, or milliseconds. `failures` counts this one. */
+export type BackoffFunction = (info: { attempt: number; failures: number; error: unknown }) => Duration | number;
+
+/** What {@link defineTask} takes. Whatever a job does not say itself comes from here, then from its queue. */
+export interface TaskOptions<Name extends string = string, Schema extends StandardSchemaV1 = StandardSchemaV1> {
+  /** 1 to 128 of letters, digits and `. _ : / -`, beginning with a letter or digit. */
+  name: Name;
+  /** Checks the payload at enqueue and before each attempt. Any Standard Schema. Without: any JSON. */
+  input?: Schema;
+  /** The queue its jobs go to: 1 to 128 of `a-z 0-9 . _ -`. @default {"default"} */
+  queue?: string;
+  /** Higher runs sooner. Integer, -32,768 to 32,767. @default {0} */
+  priority?: number;
+  /** Tries before the job is dead, 1 to 100. @default {8} */
+  maxAttempts?: number;
+  /** @default 1 min, 2, 4, 8 … at most 6 h */
+  backoff?: Backoff | BackoffFunction;
+  /** Time for one attempt, 1 s to 7 d; over 13 min needs a remote worker. @default {"5m"} */
+  timeout?: Duration;
+  /** Not started by then: cancelled with reason `expired`. */
+  expiresIn?: Duration;
+  /** At most 16 of at most 64 characters. */
+  tags?: readonly string[];
+  /** Up to 4 KiB, shown with the job and handed to the handler. */
+  meta?: { readonly [key: string]: Json };
+  /** Of the task's code; stored with each job. */
+  version?: string;
+}
+
+/** A task by name and type, without its handler: it may be imported anywhere. Made by {@link defineTask}. */
+export interface TaskDeclaration<Name extends string = string, Input = unknown, Output = Input, Result = Json>
+  extends Readonly<TaskOptions<Name, StandardSchemaV1<Input, Output>>> {
+  /**
+   * This task with the code that runs it. The declaration itself stays as it is.
+   *
+   * The handler may be called more than once for a job (at least once): give `ctx.job.id` or `ctx.fence` to what must
+   * not happen twice. What it returns is the job's result (JSON), or {@link snooze} or {@link cancel}; what it throws
+   * is a failure, unless it is a {@link NonRetryableError} or {@link RetryAfterError}.
+   */
+  handler<Returned, Env = unknown>(
+    run: (input: Output, ctx: Ctx<Env>) => Returned,
+  ): Task<Name, Input, Exclude<Awaited<Returned>, Snooze | Cancel>, Env, Output>;
+  /** For types only; never there at run time. */
+  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
+}
+
+/** A declaration with its handler attached. */
+export interface Task<Name extends string = string, Input = unknown, Result = Json, Env = unknown, Output = Input>
+  extends TaskDeclaration<Name, Input, Output, Result> {
+  readonly run: (input: Output, ctx: Ctx<Env>) => Result | Snooze | Cancel | Promise<Result | Snooze | Cancel>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tasks of all types stand side by side in one list
+export type AnyTaskDeclaration = TaskDeclaration<string, any, any, any>;
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export type AnyTask = Task<string, any, any, any, any>;
+
+/**
+ * Declares a task.
+ *
+ * @throws {TypeError | RangeError} at once, when the name or an option is not what it should be
+ * @example
+ * export const resize = defineTask({ name: "resize", input: z.object({ key: z.string() }), timeout: "1m" })
+ *   .handler(async ({ key }, ctx) => ({ bytes: await resizeTo(key, ctx.signal) }));
+ */
+export function defineTask<
+  const Name extends string,
+  Schema extends StandardSchemaV1 = StandardSchemaV1<Json | undefined, Json>,
+>(options: TaskOptions<Name, Schema>): TaskDeclaration<Name, SchemaInput<Schema>, SchemaOutput<Schema>> {
+  checkTask(options);
+  const declaration = {
+    ...options,
+    handler(run: unknown) {
+      if (typeof run !== "function") {
+        throw new TypeError(`The handler of task "${options.name}" must be a function, not ${typeof run}.`);
+      }
+      return Object.freeze({ ...declaration, run });
+    },
+  };
+  return Object.freeze(declaration) as never;
+}
+
+/** Whether a handler is attached. */
+export function hasHandler(task: AnyTaskDeclaration): task is AnyTask {
+  return typeof (task as AnyTask).run === "function";
+}
