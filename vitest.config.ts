@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{engine,sim,client,scripts,repo}/**/*.test.ts"],
+          include: ["test/{engine,sim,client,scripts,repo,tasks}/**/*.test.ts"],
           environment: "node",
           testTimeout: 60_000,
         },
