@@ -3,9 +3,11 @@
  *
  * @module
  */
+export { type Client, type ClientOptions, createClient, type JobFilter } from "./client.ts";
 export type { Ctx, JobInfo, Log } from "./context.ts";
 export { type Cancel, cancel, type Snooze, snooze } from "./control.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
+export type { EnqueueOptions } from "./enqueue.ts";
 export {
   type ClientErrorCode,
   isJobFailed,
@@ -17,6 +19,9 @@ export {
   RetryAfterError,
   retryAfterMs,
 } from "./errors.ts";
+export type { CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+export type { QueueConfigPatch, QueueHandle } from "./queue-handle.ts";
+export type { Fetch } from "./request.ts";
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
 export {
   type AnyTask,

@@ -23,8 +23,9 @@ export type TasksIn<Tasks> = Extract<
 /** The names of the tasks in `Tasks`. */
 export type TaskName<Tasks> = TasksIn<Tasks>["name"];
 
-/** The task of that name in `Tasks`. */
-export type TaskNamed<Tasks, Name extends string> = Extract<TasksIn<Tasks>, { readonly name: Name }>;
+/** The task of that name in `Tasks`; any task where the names are not known. */
+export type TaskNamed<Tasks, Name extends string> =
+  string extends TaskName<Tasks> ? AnyTaskDeclaration : Extract<TasksIn<Tasks>, { readonly name: Name }>;
 
 type Result<Value> = IsAny<Value> extends true ? Value : Value extends void ? null : Serialized<Value>;
 

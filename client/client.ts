@@ -1,0 +1,170 @@
+/**
+ * The client: enqueue jobs and look after them, from anywhere with `fetch`.
+ *
+ * @module
+ */
+import { parseDuration } from "./duration.ts";
+import { createEnqueuer, type EnqueueOptions, type Outgoing, toJobTexts } from "./enqueue.ts";
+import { type CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+import { QueueHandle } from "./queue-handle.ts";
+import { createSend, type Fetch, type Send } from "./request.ts";
+import type { AnyTaskDeclaration, TaskDeclaration } from "./task.ts";
+import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
+import type { Duration, Job, JobId, JobState, Page, QueueSummary } from "./types.ts";
+
+/** Where Millrace is, and how to reach it. */
+export interface ClientOptions {
+  /** Up to and with the base path, without `/v1`: `"https://app.example.com/jobs"`. */
+  url: string;
+  /** Sent as bearer token with each call. */
+  token?: string;
+  /** Answers each `Request` instead of the global `fetch`: `(request) => app.fetch(request, env)` stays in the process. */
+  fetch?: Fetch;
+  /** How long a call that does not succeed is sent again, from its first send; at most `"2m"`. @default {"2m"} */
+  retryFor?: Duration;
+}
+
+/** Which jobs to list. With `queue`: newest accepted first. Without: only those that have ended, newest first. */
+export interface JobFilter extends CallOptions {
+  queue?: string;
+  state?: JobState | "retrying" | readonly (JobState | "retrying")[];
+  task?: string;
+  tag?: string;
+  /** On `createdAt` with `queue`, on `finishedAt` without. Inclusive. */
+  from?: string | Date;
+  /** Exclusive. */
+  to?: string | Date;
+  /** Jobs per request, 1 to 200. @default {50} */
+  pageSize?: number;
+}
+
+/** A task of `Tasks`, by its name or by a declaration that bears it. */
+// biome-ignore lint/suspicious/noExplicitAny: of whatever types
+type TaskRef<Tasks> = TaskName<Tasks> | TaskDeclaration<TaskName<Tasks>, any, any, any>;
+
+type TaskOf<Tasks, Ref> = Ref extends AnyTaskDeclaration ? Ref : TaskNamed<Tasks, Extract<Ref, string>>;
+
+/** The payload may be left out where the task takes none. */
+type EnqueueArguments<Input> = undefined extends Input
+  ? [payload?: Input, options?: EnqueueOptions]
+  : [payload: Input, options?: EnqueueOptions];
+
+/** Made by {@link createClient}. Every call rejects with a `MillraceError` when it is refused or cannot be made. */
+export interface Client<Tasks = AnyTaskDeclaration[]> {
+  /**
+   * Enqueues one job. Calls of one tick that go to the same queue become one request; each is answered for itself.
+   *
+   * @throws {TypeError} when the payload cannot be sent as JSON; nothing is sent
+   * @throws {MillraceError} `invalid_request`, `unknown_task`, `payload_too_large` … or, after up to two minutes of
+   * trying, `network`, `unavailable`, `rate_limited`
+   * @example
+   * const job = await client.enqueue("export", { format: "csv" }, { delay: "10m" });
+   */
+  enqueue<const Ref extends TaskRef<Tasks>>(
+    task: Ref,
+    ...args: EnqueueArguments<InputOf<TaskOf<Tasks, Ref>>>
+  ): Promise<EnqueuedJobHandle<ResultOf<TaskOf<Tasks, Ref>>>>;
+
+  /**
+   * Enqueues many jobs of one task, in order: a request for every 1,000 or 8 MiB, one after the other. When one is
+   * refused the jobs of those before it stand; with an `idempotencyKey` the same call can be made again safely.
+   *
+   * @throws {TypeError} when a payload cannot be sent as JSON; nothing is sent
+   */
+  enqueueMany<const Ref extends TaskRef<Tasks>>(
+    task: Ref,
+    payloads: Iterable<InputOf<TaskOf<Tasks, Ref>>>,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedJobHandle<ResultOf<TaskOf<Tasks, Ref>>>[]>;
+
+  /** A job by its id; name its task as type argument for a typed result. Makes no request. */
+  job<Name extends TaskName<Tasks> = TaskName<Tasks>>(id: JobId): JobHandle<ResultOf<TaskNamed<Tasks, Name>>>;
+
+  /** All jobs that match, page by page as you go. */
+  jobs(filter?: JobFilter): AsyncIterableIterator<Job>;
+
+  /** All queues that have been used, page by page as you go. */
+  queues(options?: CallOptions): AsyncIterableIterator<QueueSummary>;
+
+  /** A queue by its name. Makes no request. */
+  queue(name: string): QueueHandle;
+}
+
+const LONGEST_RETRY_MS = 120_000;
+
+/**
+ * A client for a Millrace.
+ *
+ * Network errors and answers 429, 502, 503 and 504 are met by sending again, with growing pauses and `Retry-After`
+ * honoured, for up to two minutes; an enqueue never makes a job twice by that.
+ *
+ * @throws {RangeError} when `retryFor` is not a duration of at most `"2m"`
+ * @example
+ * const client = createClient<typeof tasks>({ url: "https://app.example.com/jobs", token });
+ * const job = await client.enqueue("send-welcome", { userId: "1" });
+ */
+export function createClient<Tasks = AnyTaskDeclaration[]>(options: ClientOptions): Client<Tasks> {
+  const retryForMs = parseDuration(options.retryFor ?? "2m");
+  if (retryForMs > LONGEST_RETRY_MS) {
+    throw new RangeError(`retryFor is at most "2m", not "${options.retryFor}": beyond that a job could be made twice.`);
+  }
+  const send = createSend({
+    url: options.url,
+    token: options.token,
+    fetch: options.fetch ?? ((request) => fetch(request)),
+    retryForMs,
+  });
+  const enqueuer = createEnqueuer(send);
+  const client: Client = {
+    async enqueue(task, payload?: unknown, about?: EnqueueOptions) {
+      return new EnqueuedJobHandle(send, await enqueuer.one(outgoing(task, [payload], about)));
+    },
+    async enqueueMany(task, payloads, about) {
+      const made = await enqueuer.many(outgoing(task, payloads, about));
+      return made.map((job) => new EnqueuedJobHandle(send, job));
+    },
+    job: (id) => new JobHandle(send, id),
+    jobs: ({ signal, ...filter } = {}) => list(send, `/v1/jobs?${query(filter)}`, signal),
+    queues: ({ signal } = {}) => list(send, "/v1/queues?", signal),
+    queue: (name) => new QueueHandle(send, name),
+  };
+  return client as Client<Tasks>;
+}
+
+function outgoing(
+  task: string | AnyTaskDeclaration,
+  payloads: Iterable<unknown>,
+  about: EnqueueOptions = {},
+): Outgoing {
+  const [name, declared] = typeof task === "string" ? [task, undefined] : [task.name, task.queue];
+  return {
+    task: name,
+    queue: about.queue ?? declared,
+    jobs: toJobTexts(name, payloads, about),
+    idempotencyKey: about.idempotencyKey,
+    signal: about.signal,
+  };
+}
+
+async function* list<Item>(
+  send: Send,
+  path: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Item, void, void> {
+  let cursor: string | null = null;
+  do {
+    const from: string = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const page: Page<Item> = await send({ method: "GET", path: path + from, signal });
+    yield* page.items;
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+}
+
+function query({ pageSize, ...filter }: JobFilter): URLSearchParams {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries({ ...filter, limit: pageSize })) {
+    if (value === undefined) continue;
+    params.set(name, value instanceof Date ? value.toISOString() : String(value));
+  }
+  return params;
+}
