@@ -3,7 +3,9 @@ import { z } from "zod";
 import {
   type Ctx,
   cancel,
+  createClient,
   defineTask,
+  type EnqueuedJobHandle,
   type InputOf,
   type Json,
   type ResultOf,
@@ -56,4 +58,63 @@ it("refuses wrong declarations when compiling", () => {
   compiles(() => defineTask({ queue: "mail" }));
   // @ts-expect-error: the input of a handler is what the schema makes
   compiles(() => defineTask({ name: "x", input: z.object({ a: z.number() }) }).handler(({ b }) => b));
+});
+
+it("types the client by its tasks", () => {
+  const compiles = (_: () => unknown) => {};
+  const client = createClient<typeof tasks>({ url: "http://x" });
+  const fromModule = createClient<typeof asModule>({ url: "http://x" });
+  const declaration = defineTask({ name: "silent", input: z.object({ a: z.number() }) });
+
+  compiles(() => {
+    const job = client.enqueue("send-welcome", { userId: "1" }, { delay: "10m", tags: ["x"] });
+    expectTypeOf(job).toEqualTypeOf<Promise<EnqueuedJobHandle<ResultOf<typeof welcome>>>>();
+    expectTypeOf(fromModule.enqueue(welcome, { userId: "1" })).toEqualTypeOf(job);
+    expectTypeOf(client.enqueue("silent", { a: 1 })).toEqualTypeOf<Promise<EnqueuedJobHandle<null>>>();
+    expectTypeOf(client.enqueueMany("silent", [{ a: 1 }])).toEqualTypeOf<Promise<EnqueuedJobHandle<null>[]>>();
+    expectTypeOf(client.job<"silent">("q:0:1").result()).toEqualTypeOf<Promise<null>>();
+    client.enqueue("plain");
+    client.enqueue("plain", { any: ["json"] });
+    client.enqueue(declaration, { a: 1 });
+    for (const name of ["plain", "silent"] as const) client.job<typeof name>("q:0:1");
+  });
+  // @ts-expect-error: a wrong payload
+  compiles(() => client.enqueue("send-welcome", { userId: 1 }));
+  // @ts-expect-error: a payload with a field too many
+  compiles(() => client.enqueue("send-welcome", { userId: "1", name: "x" }));
+  // @ts-expect-error: no payload
+  compiles(() => client.enqueue("send-welcome"));
+  // @ts-expect-error: a wrong payload for a declaration
+  compiles(() => client.enqueue(silent, { a: "1" }));
+  // @ts-expect-error: a wrong payload among many
+  compiles(() => client.enqueueMany("silent", [{ a: 1 }, { a: "2" }]));
+  // @ts-expect-error: an unknown task
+  compiles(() => client.enqueue("send-welcom", { userId: "1" }));
+  // @ts-expect-error: an unknown task in a module
+  compiles(() => fromModule.enqueue("other", {}));
+  // @ts-expect-error: an unknown task by declaration
+  compiles(() => client.enqueue(defineTask({ name: "elsewhere" }), {}));
+  // @ts-expect-error: an unknown option
+  compiles(() => client.enqueue("silent", { a: 1 }, { dealy: "10m" }));
+  // @ts-expect-error: an unknown option of many
+  compiles(() => client.enqueueMany("silent", [], { dealy: "10m" }));
+  // @ts-expect-error: a delay without unit
+  compiles(() => client.enqueue("silent", { a: 1 }, { delay: 600 }));
+  // @ts-expect-error: an unknown filter
+  compiles(() => client.jobs({ queues: "mail" }));
+  // @ts-expect-error: an unknown state
+  compiles(() => client.jobs({ state: "failed" }));
+  // @ts-expect-error: an unknown setting
+  compiles(() => client.queue("mail").configure({ concurency: 5 }));
+  // @ts-expect-error: no token where a URL should be
+  compiles(() => createClient({ token: "x" }));
+});
+
+it("takes any task where none are named", () => {
+  const client = createClient({ url: "http://x" });
+  const compiles = (_: () => unknown) => {};
+  compiles(() => client.enqueue("whatever", { a: 1 }));
+  compiles(() => client.enqueue(welcome, { userId: "1" }));
+  // @ts-expect-error: a declaration still says what it takes
+  compiles(() => client.enqueue(welcome, { userId: 1 }));
 });
