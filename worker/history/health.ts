@@ -1,0 +1,26 @@
+/**
+ * Whether D1 answers, holds the tables that this code needs, and how full it is.
+ *
+ * @module
+ */
+import { getTableColumns } from "drizzle-orm";
+import { getTableConfig } from "drizzle-orm/sqlite-core";
+import { fullnessOf, MAX_BYTES } from "./fullness.ts";
+import { history, queues, rollups } from "./schema.ts";
+
+export type HistoryHealth = { ok: true; fullness: number } | { ok: false; detail: string };
+
+/** Names every column and reads no row. Never rejects. */
+export async function checkHistory(db: D1Database, options: { maxBytes?: number } = {}): Promise<HistoryHealth> {
+  try {
+    const results = await db.batch(PROBES.map((probe) => db.prepare(probe)));
+    return { ok: true, fullness: fullnessOf(results[0]!.meta.size_after, options.maxBytes ?? MAX_BYTES) };
+  } catch (error) {
+    return { ok: false, detail: `D1 should answer and have every migration applied: ${String(error)}` };
+  }
+}
+
+const PROBES = [history, rollups, queues].map((table) => {
+  const columns = Object.values(getTableColumns(table)).map((column) => column.name);
+  return `SELECT ${columns.join(", ")} FROM ${getTableConfig(table).name} LIMIT 0`;
+});

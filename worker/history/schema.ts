@@ -1,0 +1,87 @@
+/**
+ * D1's tables. All are `WITHOUT ROWID` (which drizzle cannot say: the migration adds it by hand), because a row's
+ * primary key would otherwise be a second index and every job would cost two rows written instead of one.
+ *
+ * Instants are milliseconds since the epoch.
+ *
+ * @module
+ */
+import { sql } from "drizzle-orm";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { FinalState, Reason } from "../../client/types.ts";
+
+/**
+ * Every finished job, in its latest form. The columns are the fields of `JobRecord`.
+ *
+ * The long texts stand last: SQLite reads a row from its front, so filters never walk through a payload.
+ * Nothing but the key refuses a row: a refused row would hold up its queue's outbox for ever.
+ */
+export const history = sqliteTable(
+  "history",
+  {
+    queue: text("queue").notNull(),
+    partition: integer("partition").notNull(),
+    seq: integer("seq").notNull(),
+    fence: integer("fence").notNull(),
+    task: text("task").notNull(),
+    state: text("state").$type<FinalState>().notNull(),
+    reason: text("reason").$type<Reason>(),
+    priority: integer("priority").notNull(),
+    failures: integer("failures").notNull(),
+    lapses: integer("lapses").notNull(),
+    createdAt: integer("created_at").notNull(),
+    runAt: integer("run_at").notNull(),
+    startedAt: integer("started_at"),
+    finishedAt: integer("finished_at"),
+    cancelRequestedAt: integer("cancel_requested_at"),
+    encoding: text("encoding").notNull(),
+    options: text("options").notNull(),
+    progress: text("progress"),
+    error: text("error"),
+    attempts: text("attempts"),
+    payload: text("payload"),
+    result: text("result"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.queue, table.partition, table.seq] }),
+    // Only what did not complete: a completed job costs one row written, and dead ones are what people look for.
+    index("history_not_completed").on(table.finishedAt).where(sql`state <> 'completed'`),
+  ],
+);
+
+/** Counts of ended jobs, one row a flush; later one row an hour (`compact.ts`). Never empty once a queue has flushed. */
+export const rollups = sqliteTable(
+  "rollups",
+  {
+    queue: text("queue").notNull(),
+    partition: integer("partition").notNull(),
+    /** The highest outbox id counted in this row or before it. */
+    upto: integer("upto").notNull(),
+    fromMinute: integer("from_minute").notNull(),
+    toMinute: integer("to_minute").notNull(),
+    /** 1: `body` tells minutes apart; 60: only hours. */
+    grainMinutes: integer("grain_minutes").notNull(),
+    /** JSON text of a `Rollup`. */
+    body: text("body").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.queue, table.partition, table.upto] })],
+);
+
+/** The registry: every queue that was ever used. Written at first use, then only by the sweeper. */
+export const queues = sqliteTable(
+  "queues",
+  {
+    name: text("name").notNull(),
+    partition: integer("partition").notNull(),
+    paused: integer("paused", { mode: "boolean" }).notNull(),
+    /** When the object meant to wake next, as its last poke said; null: idle. */
+    nextWakeAt: integer("next_wake_at"),
+    pokedAt: integer("poked_at"),
+    prunedAt: integer("pruned_at"),
+    /** Where a prune that ran out of its budget goes on; null: it came to the end. */
+    prunedTo: integer("pruned_to"),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.name, table.partition] })],
+);

@@ -1,0 +1,122 @@
+/**
+ * The history as the queue object sees it: one flush is one D1 `batch`, so it is applied whole or not at all.
+ *
+ * @module
+ */
+import type { HistoryBatch, HistoryPort, Rollup } from "../../client/wire.ts";
+import { RECORD_COLUMNS } from "./columns.ts";
+import { DROPPED, droppedAt, fullnessOf, MAX_BYTES } from "./fullness.ts";
+import { readJob } from "./read.ts";
+import { register } from "./registry.ts";
+import { spanOf } from "./rollups.ts";
+
+/** D1 takes values of 2 MB; the local runtime takes more, so the limit is held here. */
+const MAX_VALUE_BYTES = 1_900_000;
+
+export interface HistoryOptions {
+  /** The size at which D1 refuses writes. @default {10_000_000_000} */
+  maxBytes?: number;
+}
+
+export interface History extends HistoryPort {
+  /** How full D1 was after this history's latest write, 0 to 1; 0 before the first. */
+  fullness(): number;
+}
+
+/**
+ * The history in D1, for a queue object.
+ *
+ * Every method rejects with D1's error when D1 fails; `write` also with a `RangeError` when a text is over 1.9 MB.
+ * A `write` whose answer was lost may be sent again, alone or merged with newer rows: records win by fence, and the
+ * rollup is left out when one beyond `after` stands. So after a failed write, ask `rollupUpto` before sending counts.
+ */
+export function createHistory(db: D1Database, options: HistoryOptions = {}): History {
+  const maxBytes = options.maxBytes ?? MAX_BYTES;
+  let fullness = 0;
+  return {
+    fullness: () => fullness,
+    register: (queue, partition, now) => register(db, queue, partition, now),
+    read: (queue, partition, seq) => readJob(db, queue, partition, seq),
+    async write(batch) {
+      const statements = [
+        ...batch.records.map((records) => upsert(db, batch, records, fullness)),
+        ...(batch.deletes.length > 0 ? [forget(db, batch)] : []),
+        ...(batch.rollup ? [count(db, batch, batch.rollup)] : []),
+      ];
+      if (statements.length === 0) return;
+      const results = await db.batch(statements);
+      fullness = fullnessOf(results.at(-1)!.meta.size_after, maxBytes);
+    },
+    async rollupUpto(queue, partition) {
+      const row = await db
+        .prepare("SELECT max(upto) AS upto FROM rollups WHERE queue = ? AND partition = ?")
+        .bind(queue, partition)
+        .first<{ upto: number | null }>();
+      return row?.upto ?? 0;
+    },
+  };
+}
+
+/** ?3 the records, ?4 whose payloads are not kept. `WHERE true` tells the parser that ON belongs to the upsert. */
+const UPSERT = `
+INSERT INTO history (queue, partition, ${RECORD_COLUMNS.join(", ")})
+SELECT ?1, ?2, ${RECORD_COLUMNS.map(expressionOf).join(", ")} FROM json_each(?3) WHERE true
+ON CONFLICT (queue, partition, seq) DO UPDATE SET
+  ${RECORD_COLUMNS.filter((column) => column !== "seq")
+    .map((column) => `${column} = excluded.${column}`)
+    .join(", ")}
+WHERE excluded.fence > history.fence`;
+
+function expressionOf(column: string, index: number): string {
+  const value = `value ->> ${index}`;
+  const state = `(value ->> ${RECORD_COLUMNS.indexOf("state")})`;
+  const payload = `(value ->> ${RECORD_COLUMNS.indexOf("payload")})`;
+  const dropped = `(?4 = 'everybody' OR ?4 = 'completed' AND ${state} = 'completed')`;
+  if (column === "payload" || column === "result") return `CASE WHEN ${dropped} THEN NULL ELSE ${value} END`;
+  if (column !== "encoding") return value;
+  return `CASE WHEN ${dropped} AND ${payload} IS NOT NULL THEN '${DROPPED}' ELSE ${value} END`;
+}
+
+function upsert(db: D1Database, batch: HistoryBatch, records: string, fullness: number): D1PreparedStatement {
+  assertFits("a text of records", records);
+  return db.prepare(UPSERT).bind(batch.queue, batch.partition, records, droppedAt(fullness));
+}
+
+const FORGET = `
+DELETE FROM history WHERE (queue, partition, seq) IN (
+  SELECT h.queue, h.partition, h.seq FROM json_each(?3) AS gone
+  CROSS JOIN history AS h ON h.queue = ?1 AND h.partition = ?2 AND h.seq = gone.value ->> 0
+  WHERE h.fence <= gone.value ->> 1)`;
+
+function forget(db: D1Database, batch: HistoryBatch): D1PreparedStatement {
+  const deletes = JSON.stringify(batch.deletes);
+  assertFits("a list of deletes", deletes);
+  return db.prepare(FORGET).bind(batch.queue, batch.partition, deletes);
+}
+
+/** A compare-and-set: counts stand once, whatever is sent again and in whatever order it arrives. */
+const COUNT = `
+INSERT INTO rollups (queue, partition, upto, from_minute, to_minute, grain_minutes, body)
+SELECT ?1, ?2, ?3, ?4, ?5, 1, ?6
+WHERE NOT EXISTS (SELECT 1 FROM rollups WHERE queue = ?1 AND partition = ?2 AND upto > ?7)`;
+
+function count(
+  db: D1Database,
+  batch: HistoryBatch,
+  rollup: { after: number; upto: number; body: Rollup },
+): D1PreparedStatement {
+  const { after, upto } = rollup;
+  if (upto <= after) throw new RangeError(`A rollup counts outbox rows after ${after} up to ${upto}: there are none.`);
+  const body = JSON.stringify(rollup.body);
+  assertFits("a rollup", body);
+  const { from, to } = spanOf(rollup.body);
+  return db.prepare(COUNT).bind(batch.queue, batch.partition, upto, from, to, body, after);
+}
+
+function assertFits(what: string, text: string): void {
+  // A UTF-16 unit is at most three bytes, so most texts need no counting.
+  if (text.length * 3 <= MAX_VALUE_BYTES) return;
+  const bytes = new TextEncoder().encode(text).byteLength;
+  if (bytes <= MAX_VALUE_BYTES) return;
+  throw new RangeError(`Writing history: ${what} is ${bytes} bytes; D1 takes at most ${MAX_VALUE_BYTES} in one value.`);
+}
