@@ -61,8 +61,10 @@ export interface Task<Name extends string = string, Input = unknown, Result = Js
   readonly run: (input: Output, ctx: Ctx<Env>) => Result | Snooze | Cancel | Promise<Result | Snooze | Cancel>;
 }
 
+/** A declaration of whatever types. */
 // biome-ignore lint/suspicious/noExplicitAny: tasks of all types stand side by side in one list
 export type AnyTaskDeclaration = TaskDeclaration<string, any, any, any>;
+/** A task of whatever types. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type AnyTask = Task<string, any, any, any, any>;
 

@@ -21,6 +21,7 @@ export type JobId = string;
 export type UnfinishedState = "scheduled" | "blocked" | "ready" | "running";
 /** States that a job ends in. */
 export type FinalState = "completed" | "dead" | "cancelled";
+/** Any state of a job. */
 export type JobState = UnfinishedState | FinalState;
 
 /** Why a job is in its state, where there is something to say. */
@@ -71,6 +72,7 @@ export interface NewJob extends JobOptions {
   payload?: Json;
 }
 
+/** What an enqueue made of a job: a new one. */
 export type EnqueueOutcome = "created";
 
 /** What became of one job of an enqueue call. */
@@ -87,6 +89,7 @@ export interface JobError {
   stack: string | null;
 }
 
+/** How an attempt can end. */
 export type OutcomeName = "completed" | "failed" | "dead" | "snoozed" | "released" | "declined" | "cancelled";
 
 /** One try, the latest 20 of which a job shows. */
@@ -100,6 +103,7 @@ export interface Attempt {
   error: { name: string; message: string } | null;
 }
 
+/** How far an attempt has come, as its handler says. `percent` is 0 to 100. */
 export interface Progress {
   percent: number | null;
   note: string | null;
@@ -136,6 +140,7 @@ export interface Job {
   version: string | null;
 }
 
+/** One page of a list. It may be short or empty while `nextCursor` is set: null alone means the end. */
 export interface Page<Item> {
   items: Item[];
   nextCursor: string | null;
@@ -149,6 +154,7 @@ export interface QueueSummary {
   updatedAt: string;
 }
 
+/** Unfinished jobs by state. */
 export interface QueueCounts {
   scheduled: number;
   retrying: number;
@@ -157,6 +163,7 @@ export interface QueueCounts {
   running: number;
 }
 
+/** A worker's stay at a queue: how many jobs it holds, and until when the object believes in it. */
 export interface SessionInfo {
   id: string;
   worker: string;
@@ -196,7 +203,9 @@ export interface QueueConfig {
   history?: HistoryConfig;
 }
 
+/** Where a setting comes from; the later ones win. */
 export type ConfigOrigin = "default" | "code" | "api";
+/** A setting in force. */
 export interface Setting<Value> {
   value: Value;
   origin: ConfigOrigin;
@@ -244,6 +253,7 @@ export interface LeasedJob {
   traceparent: string | null;
 }
 
+/** What a worker says of itself in an exchange. */
 export interface WorkerInfo {
   name: string;
   runtime: string;
@@ -252,8 +262,10 @@ export interface WorkerInfo {
   tasks?: string[];
 }
 
+/** A job in a worker's hands. */
 export type Held = [id: JobId, fence: number];
 
+/** What a worker says: what ended, what it still holds, what it has room for. */
 export interface ExchangeRequest {
   session: string;
   /** 1, 2, 3 … per session, one in flight. A repeated n is answered from the books. */
@@ -267,6 +279,7 @@ export interface ExchangeRequest {
   want: number;
 }
 
+/** What the queue answers: new jobs, and what became of those that the worker named. */
 export interface ExchangeResponse {
   n: number;
   jobs: LeasedJob[];
