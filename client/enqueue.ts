@@ -183,15 +183,12 @@ function bytesOf(text: string): number {
   return encoder.encode(text).length;
 }
 
-/** Refused for what it holds: not for the token, and not for the moment. */
+/**
+ * Refused for what the batch holds. Nothing else counts: sent in parts it bears new ids, which is safe only where it is
+ * certain that no earlier try was accepted.
+ */
 function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof MillraceError &&
-    !error.retryable &&
-    error.status >= 400 &&
-    error.status < 500 &&
-    error.status !== 401
-  );
+  return error instanceof MillraceError && [400, 413, 422].includes(error.status);
 }
 
 function randomId(): string {

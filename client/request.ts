@@ -145,9 +145,10 @@ function refusal(answer: {
 }): MillraceError {
   const { what, status, text, requestId } = answer;
   const problem = (answer.body ?? {}) as Partial<Problem>;
-  const code = problem.code ?? codeOf(status);
+  const code = typeof problem.code === "string" ? problem.code : codeOf(status);
   const detail = problem.detail ?? problem.title ?? `this is not an answer of Millrace: ${text.slice(0, 200)}`;
-  const wrong = problem.errors?.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  const errors = Array.isArray(problem.errors) ? problem.errors : [];
+  const wrong = errors.map((one) => `${one?.path}: ${one?.message}`).join("; ");
   return new MillraceError(`${what}: ${status} ${code}: ${detail}${wrong ? ` (${wrong})` : ""}`, {
     code,
     status,

@@ -127,9 +127,20 @@ it("does not repeat what stays refused", async () => {
   await expect(client.enqueue(mail, 1)).rejects.toMatchObject({ code: "not_configured", retryable: false });
   server.faults.push({ status: 200, body: "<h1>Welcome</h1>" });
   await expect(client.enqueue(mail, 1)).rejects.toMatchObject({ code: "invalid_response" });
+  server.faults.push({ status: 400, body: '{"code":7,"errors":"many"}' });
+  await expect(client.enqueue(mail, 1)).rejects.toMatchObject({ code: "invalid_response", status: 400 });
   server.faults.push({ status: 200, body: "{}" });
   await expect(client.enqueue(mail, 1)).rejects.toMatchObject({ code: "invalid_response" });
-  expect(server.received.length).toBe(4);
+  expect(server.received.length).toBe(5);
+});
+
+it("does not send a coalesced batch again in parts when it was not refused for what it holds", async () => {
+  await using server = await startServer();
+  server.faults.push("lose-answer", { status: 403 });
+  const client = createClient({ url: server.url });
+  const ends = await Promise.allSettled([client.enqueue(mail, 1), client.enqueue(mail, 2)]);
+  expect(ends.map((end) => end.status)).toEqual(["rejected", "rejected"]);
+  expect(server.made.length).toBe(2);
 });
 
 it("splits many payloads by count and by bytes, in order", async () => {
