@@ -10,17 +10,15 @@
  */
 import type {
   Backoff,
-  EffectiveConfig,
   EnqueueOutcome,
   ErrorCode,
   JobError,
   JobState,
   OutcomeName,
   Progress,
-  QueueConfig,
   QueueCounts,
   Reason,
-  SessionInfo,
+  Setting,
   WorkerInfo,
 } from "./types.ts";
 
@@ -228,8 +226,8 @@ export interface QueueDescription {
   paused: { reason: string | null; since: number } | null;
   counts: QueueCounts;
   oldestReadyAt: number | null;
-  sessions: SessionInfo[];
-  config: EffectiveConfig;
+  sessions: { id: string; worker: string; jobs: number; leaseUntil: number }[];
+  settings: EffectiveSettings;
   nextWakeAt: number | null;
   /** Finished jobs that have not reached the history yet. */
   outboxRows: number;
@@ -296,13 +294,41 @@ export interface HistoryPort {
   rollupUpto(queue: string, partition: number): Promise<number>;
 }
 
-/** The object's methods, as the Worker calls them. */
+/** A queue's settings, in the units that the object counts in. */
+export interface Settings {
+  /** Most jobs running at once across all sessions; null: no limit. */
+  concurrency: number | null;
+  /** Jobs that one session runs side by side. */
+  slots: number;
+  /** Most sessions at once. */
+  maxSessions: number;
+  leaseMs: number;
+  historyCompleted: "all" | "none";
+  historyKeepMs: number;
+  historyKeepDeadMs: number;
+}
+/** Overrides through the API; null takes one back. */
+export type SettingsPatch = { [Key in keyof Settings]?: Settings[Key] | null };
+/** The settings in force, each with where it comes from. */
+export type EffectiveSettings = { [Key in keyof Settings]: Setting<Settings[Key]> };
+
+/** What a sweep learns of a queue. */
+export interface PokeReply {
+  nextWakeAt: number | null;
+  paused: boolean;
+  historyKeepMs: number;
+  historyKeepDeadMs: number;
+}
+
+/**
+ * The object's methods, as the Worker calls them. A `null` where a queue is asked for means that the object has
+ * never been written to: there is no such queue.
+ */
 export interface QueueRpc {
   enqueue(input: EnqueueInput): Promise<EnqueueReply>;
   exchange(input: ExchangeInput): Promise<ExchangeReply>;
-  /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: it was, and history may lag. */
+  /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: history may lag. */
   get(seq: number): Promise<JobRecord | "deleted" | null>;
-
   list(input: ListInput): Promise<ListReply>;
   cancel(seq: number): Promise<Reply<{ job: JobRecord }>>;
   retry(seq: number): Promise<Reply<{ job: JobRecord }>>;
@@ -310,18 +336,9 @@ export interface QueueRpc {
   describe(): Promise<QueueDescription | null>;
   pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>>;
   resume(): Promise<Reply<{ queue: QueueDescription }>>;
-  /** A JSON Merge Patch on the overrides; a null takes one back. Already validated by the caller, checked again here. */
-  configure(patch: ConfigPatch): Promise<Reply<{ config: EffectiveConfig }>>;
+  configure(patch: SettingsPatch): Promise<Reply<{ settings: EffectiveSettings }>>;
   /** Called by the sweeper: repairs the alarm, does what is overdue, trims. */
-  poke(): Promise<{ nextWakeAt: number | null; paused: boolean; idle: boolean } | null>;
+  poke(): Promise<PokeReply | null>;
   /** Counts of ended jobs that the rollups up to `upto` do not hold yet. */
   rollupSince(upto: number): Promise<Rollup>;
 }
-
-export type ConfigPatch = {
-  [Key in keyof QueueConfig]?: QueueConfig[Key] extends infer Value
-    ? Value extends object
-      ? { [Inner in keyof Value]?: Value[Inner] | null } | null
-      : Value | null
-    : never;
-};

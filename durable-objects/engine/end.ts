@@ -1,0 +1,135 @@
+/**
+ * Ends jobs: their rows go into the outbox, for the history, and leave the table, in one transaction. The record is
+ * put together inside SQL, because handing rows to JavaScript and back costs more than all the rest.
+ *
+ * @module
+ */
+import type { FinalState, Reason, UnfinishedState } from "../../client/types.ts";
+import { assert } from "./assert.ts";
+import { setting } from "./books.ts";
+import { laneOf } from "./lanes.ts";
+import { CHUNK_BYTES, FLUSH_JOBS } from "./limits.ts";
+import { appendAttempt } from "./move.ts";
+import { noteOutboxRow } from "./outbox.ts";
+import type { Tx } from "./ports.ts";
+import { addEnd, observe } from "./rollup.ts";
+import { assertEdge, type Verb } from "./states.ts";
+import { tally } from "./tally.ts";
+
+export interface End {
+  seq: number;
+  fence: number;
+  lane: number;
+  wasRetrying: boolean;
+  to: FinalState;
+  reason: Reason | null;
+  /** Null keeps what the row has. */
+  failures: number | null;
+  lapses: number | null;
+  /** JSON text. */
+  result: string | null;
+  error: string | null;
+  /** How the attempt that ends here is noted; null: no attempt ends. */
+  outcome: string | null;
+  attemptError: { name: string; message: string } | null;
+  /** About how large the record is: payload and result. */
+  bytes: number;
+  runMs: number | null;
+  waitMs: number | null;
+}
+
+const INTO_OUTBOX = `
+INSERT INTO outbox (id, kind, count, min_seq, max_seq, high_water, created_at, body, rollup, requests)
+SELECT ?4, ?5, count(*), min(jobs.seq), max(jobs.seq), ?6, ?7,
+  json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, e.value ->> 2, e.value ->> 3, jobs.priority,
+    coalesce(e.value ->> 4, jobs.failures), coalesce(e.value ->> 5, jobs.lapses), jobs.payload, jobs.encoding,
+    e.value ->> 6, coalesce(e.value ->> 7, jobs.error), jobs.progress,
+    ${appendAttempt("CAST(?7 AS INTEGER)", "?8", "(e.value ->> 8)", "(e.value -> 9)")},
+    jobs.options, jobs.created_at, jobs.run_at, jobs.started_at, CAST(?7 AS INTEGER), jobs.cancel_requested_at)),
+  ?9,
+  nullif(json_group_array(json_array(jobs.seq, jobs.created_at, jobs.request)) FILTER (WHERE jobs.request IS NOT NULL), '[]')
+FROM json_each(?1) AS e
+CROSS JOIN jobs ON jobs.seq = e.value ->> 0 AND jobs.fence = e.value ->> 1 AND jobs.state = ?2 AND jobs.session IS ?3
+CROSS JOIN lanes ON lanes.id = jobs.lane
+HAVING count(*) > 0
+RETURNING count`;
+
+const DELETE = `
+DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?1)) AND state = ?2 AND session IS ?3`;
+
+/** Ends jobs that all stand in `from` and are all held by `session` (null: by none). */
+export function endJobs(
+  tx: Tx,
+  verb: Verb,
+  from: UnfinishedState,
+  held: { session: string; worker: string } | null,
+  ends: End[],
+): void {
+  const keep = setting(tx.books, "historyCompleted");
+  for (const end of ends) assertEdge(verb, from, end.to);
+  for (const [kind, group] of [
+    ["result", keep === "none" ? ends.filter((end) => end.to === "completed") : []],
+    ["history", keep === "none" ? ends.filter((end) => end.to !== "completed") : ends],
+  ] as const) {
+    for (const chunk of chunks(group)) endChunk(tx, kind, from, held, chunk);
+  }
+}
+
+function endChunk(
+  tx: Tx,
+  kind: "history" | "result",
+  from: UnfinishedState,
+  held: { session: string; worker: string } | null,
+  ends: End[],
+): void {
+  const rows = ends.map((e) => [
+    e.seq,
+    e.fence,
+    e.to,
+    e.reason,
+    e.failures,
+    e.lapses,
+    e.result,
+    e.error,
+    e.outcome,
+    e.attemptError,
+  ]);
+  const json = JSON.stringify(rows);
+  const rollup = JSON.stringify(countEnds(tx, ends));
+  const session = held?.session ?? null;
+  const worker = held?.worker ?? null;
+  const highWater = tx.books.nextSeq - 1;
+  const id = noteOutboxRow(tx, ends.length);
+  const [row] = tx.sql.exec(INTO_OUTBOX, json, from, session, id, kind, highWater, tx.now, worker, rollup);
+  assert(row?.count === ends.length, `${row?.count ?? 0} of ${ends.length} jobs were as the books say`);
+  tx.sql.exec(DELETE, json, from, session);
+  for (const end of ends) tally(tx, { state: from, lane: end.lane, retrying: end.wasRetrying }, null);
+}
+
+function countEnds(tx: Tx, ends: End[]) {
+  const rollup = {};
+  const { metrics } = tx.books;
+  for (const end of ends) {
+    const lane = laneOf(tx, end.lane);
+    addEnd(rollup, tx.now, lane.task, end);
+    metrics.endsByOutcome[end.to] = (metrics.endsByOutcome[end.to] ?? 0) + 1;
+    if (end.runMs !== null) observe(metrics.run, end.runMs);
+    if (end.waitMs !== null) observe(metrics.wait, end.waitMs);
+  }
+  return rollup;
+}
+
+function* chunks(ends: End[]): Generator<End[]> {
+  let chunk: End[] = [];
+  let bytes = 0;
+  for (const end of ends) {
+    if (chunk.length === FLUSH_JOBS || (chunk.length > 0 && bytes + end.bytes > CHUNK_BYTES)) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(end);
+    bytes += end.bytes;
+  }
+  if (chunk.length > 0) yield chunk;
+}

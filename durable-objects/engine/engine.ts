@@ -1,0 +1,80 @@
+/**
+ * One queue's engine over a storage: opens the books, runs one verb in one transaction, and says what the shell has
+ * to do afterwards.
+ *
+ * @module
+ */
+import { assert } from "./assert.ts";
+import { type Books, openBooks } from "./books.ts";
+import { bounded, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
+import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
+import { migrate } from "./schema.ts";
+import { readyCount } from "./tally.ts";
+import { decideTickets } from "./tickets.ts";
+
+export interface EngineOptions {
+  storage: Storage;
+  settings: CodeSettings;
+  random?: () => number;
+}
+
+export class Engine {
+  readonly #storage: Storage;
+  readonly #settings: CodeSettings;
+  readonly #random: () => number;
+  #books: Books | null = null;
+  #now = 0;
+
+  constructor({ storage, settings, random = Math.random }: EngineOptions) {
+    this.#storage = { sql: bounded(storage.sql), transaction: (run) => storage.transaction(run) };
+    this.#settings = settings;
+    this.#random = random;
+  }
+
+  /** Reads in a queue that has been written to before; null where there is none. Writes nothing. */
+  read<Result>(now: number, look: (tx: Tx) => Result): Result | null {
+    this.#books ??= openBooks(this.#storage.sql, this.#settings);
+    if (!this.#books) return null;
+    return look(this.#tx(this.#books, now, () => {}));
+  }
+
+  /**
+   * Runs a verb, all or nothing. A verb that throws leaves the tables as they were; the books are then read anew.
+   */
+  write<Result>(now: number, verb: (tx: Tx) => Result): { result: Result; effects: Effects } {
+    let wakeAt = Number.POSITIVE_INFINITY;
+    const due = (at: number): void => {
+      wakeAt = Math.min(wakeAt, at);
+    };
+    try {
+      return this.#storage.transaction(() => {
+        if (!this.#books) {
+          migrate(this.#storage.sql);
+          this.#books = openBooks(this.#storage.sql, this.#settings);
+          assert(this.#books, "a migrated storage has books");
+        }
+        const tx = this.#tx(this.#books, now, due);
+        const result = verb(tx);
+        const tickets = decideTickets(tx);
+        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush: flushIsDue(tx) };
+        return { result, effects };
+      });
+    } catch (error) {
+      this.#books = null;
+      throw error;
+    }
+  }
+
+  #tx(books: Books, now: number, due: (at: number) => void): Tx {
+    this.#now = Math.max(this.#now, now);
+    return { sql: this.#storage.sql, now: this.#now, random: this.#random, books, due };
+  }
+}
+
+/** Finished jobs go to the history at 500, after 2 s, or when there is nothing else to do. */
+function flushIsDue(tx: Tx): boolean {
+  const { outbox, running } = tx.books;
+  if (outbox.unflushed === 0 || outbox.oldestAt === null || outbox.retryAt > tx.now) return false;
+  const idle = running === 0 && readyCount(tx.books, () => true) === 0;
+  return idle || outbox.unflushed >= FLUSH_JOBS || tx.now - outbox.oldestAt >= FLUSH_MS;
+}

@@ -1,0 +1,177 @@
+/**
+ * The one verb that connects every kind of worker: it settles what ended, renews the lease, notes progress, tells
+ * what was cancelled or lost, and claims what is next.
+ *
+ * It is idempotent. `n` counts 1, 2, 3 … per session with one in flight: a repeated n is answered from the books and
+ * settles nothing twice; an older one is refused. What the books say the session holds and the worker does not name
+ * is granted again at the same fence, so a lost answer loses nothing.
+ *
+ * @module
+ */
+import type { ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
+import { type Session, setting } from "./books.ts";
+import { claim, claimable } from "./claim.ts";
+import { promoteDue } from "./due.ts";
+import { BUSY_JOBS_PER_SECOND, LINGER_MS, SETTLES_MAX, VALUE_BYTES_MAX, WANT_MAX } from "./limits.ts";
+import type { Tx } from "./ports.ts";
+import { newSession, saveSession } from "./sessions.ts";
+import { settle } from "./settle.ts";
+import { noteVisit } from "./tickets.ts";
+
+type Refused = { seq: number; fence: number; code: string };
+
+export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
+  const before = tx.books.sessions.get(input.session);
+  const lastN = before?.n ?? tx.books.visitors.get(input.session)?.n ?? 0;
+  if (input.n < lastN) {
+    return {
+      ok: false,
+      code: "conflict",
+      detail: `Exchange ${input.n} of session ${input.session} is older than its latest, ${lastN}: send the next number`,
+    };
+  }
+  if (input.want > WANT_MAX || input.settle.length > SETTLES_MAX) {
+    return {
+      ok: false,
+      code: "invalid_request",
+      detail: `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${input.want} and ${input.settle.length}`,
+    };
+  }
+  const session = before ?? newSession(input);
+  const repeated = input.n === lastN;
+  session.n = input.n;
+  if (!repeated) session.refused = settleAll(tx, session, input.settle);
+  noteProgress(tx, session, input);
+
+  const { lost, again } = reconcile(session, input);
+  promoteDue(tx);
+  const granted = claimNext(tx, session, input, again.length);
+  const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
+  saveSession(tx, session);
+
+  const jobs = again.length === 0 ? granted.jobs : joinArrays(regrant(tx, again), granted.jobs);
+  const retryInMs = granted.count < input.want && workIsLikely(tx) ? LINGER_MS : null;
+  noteVisit(tx, input, { full: granted.count > 0 && granted.count >= input.want, retryInMs });
+  return {
+    ok: true,
+    n: input.n,
+    jobs,
+    lost,
+    refused: session.refused,
+    cancel,
+    leaseMs: setting(tx.books, "leaseMs"),
+    retryInMs,
+  };
+}
+
+/** Applies the outcomes that name a job which the session holds at its fence; answers why for each other one. */
+function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[]): Refused[] {
+  const refused: Refused[] = [];
+  const accepted = new Map<number, WireOutcome>();
+  for (const outcome of outcomes) {
+    const { seq, fence } = outcome;
+    const held = session.held.get(seq);
+    if (!held || held.fence !== fence) {
+      if (!settledBefore(tx, seq, fence)) refused.push({ seq, fence, code: "not_held" });
+    } else if (malformed(outcome)) {
+      refused.push({ seq, fence, code: "invalid_outcome" });
+    } else if (!accepted.has(seq)) {
+      accepted.set(seq, outcome);
+    }
+  }
+  if (accepted.size > 0) settle(tx, session, [...accepted.values()]);
+  return refused;
+}
+
+function malformed(outcome: WireOutcome): boolean {
+  switch (outcome.outcome) {
+    case "completed":
+      return typeof (outcome.result ?? "") !== "string" || (outcome.result?.length ?? 0) > VALUE_BYTES_MAX;
+    case "failed":
+      return typeof outcome.error?.message !== "string" || !isDelay(outcome.retryInMs ?? 0);
+    case "dead":
+      return typeof outcome.error?.message !== "string";
+    case "snoozed":
+      return !isDelay(outcome.forMs);
+    case "released":
+    case "declined":
+    case "cancelled":
+      return false;
+    default:
+      return true;
+  }
+}
+
+function isDelay(ms: unknown): boolean {
+  return typeof ms === "number" && ms >= 0;
+}
+
+/** A settle that is sent again by its own session is accepted silently: the attempt at this fence has been noted. */
+function settledBefore(tx: Tx, seq: number, fence: number): boolean {
+  const [row] = tx.sql.exec(
+    `SELECT EXISTS (
+       SELECT 1 FROM jobs, json_each(jobs.attempts) AS a
+       WHERE jobs.seq = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
+     ) OR EXISTS (
+       SELECT 1 FROM outbox AS o, json_each(o.body) AS e, json_each(e.value ->> 13) AS a
+       WHERE o.kind <> 'delete' AND o.min_seq <= ?1 AND o.max_seq >= ?1 AND o.body IS NOT NULL
+         AND e.value ->> 0 = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
+     ) AS settled`,
+    seq,
+    fence,
+  );
+  return row?.settled === 1;
+}
+
+function noteProgress(tx: Tx, session: Session, input: ExchangeInput): void {
+  const notes = input.progress.filter(({ seq, fence }) => session.held.get(seq)?.fence === fence);
+  if (notes.length === 0) return;
+  tx.sql.exec(
+    `UPDATE jobs SET progress = v.progress
+     FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS progress FROM json_each(?1)) AS v
+     WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND jobs.state = 'running' AND jobs.session = ?2`,
+    JSON.stringify(notes.map(({ seq, fence, progress }) => [seq, fence, JSON.stringify(progress)])),
+    session.id,
+  );
+}
+
+/** Compares what the worker names with what the books say it holds. */
+function reconcile(session: Session, input: ExchangeInput) {
+  const lost = input.holding.filter(([seq, fence]) => session.held.get(seq)?.fence !== fence);
+  const named = new Set(input.holding.map(([seq]) => seq));
+  // A job whose settle was refused as malformed is still held; the worker must not get it back in the same breath.
+  for (const { seq } of input.settle) named.add(seq);
+  const again = [...session.held.keys()].filter((seq) => !named.has(seq));
+  return { lost, again };
+}
+
+function claimNext(tx: Tx, session: Session, input: ExchangeInput, again: number): { jobs: string; count: number } {
+  const most = claimable(tx, session, input.want - again);
+  if (most === 0) return { jobs: "[]", count: again };
+  const heldBefore = session.held.size;
+  const jobs = claim(tx, session, input, most);
+  return { jobs, count: again + session.held.size - heldBefore };
+}
+
+function regrant(tx: Tx, seqs: number[]): string {
+  const [row] = tx.sql.exec(
+    `SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence, failures, created_at, run_at, options)) AS jobs
+     FROM json_each(?1) AS s CROSS JOIN jobs ON jobs.seq = s.value CROSS JOIN lanes ON lanes.id = jobs.lane`,
+    JSON.stringify(seqs),
+  );
+  return String(row!.jobs);
+}
+
+function joinArrays(a: string, b: string): string {
+  if (a === "[]") return b;
+  return b === "[]" ? a : `${a.slice(0, -1)},${b.slice(1)}`;
+}
+
+/** Under a steady stream a short pause is cheaper than a ticket, and not slower. */
+function workIsLikely(tx: Tx): boolean {
+  const { arrivals, paused } = tx.books;
+  const age = Math.floor(tx.now / 1000) - arrivals.second;
+  if (paused || age > 1) return false;
+  const last = age === 0 ? Math.max(arrivals.now, arrivals.before) : arrivals.now;
+  return last >= BUSY_JOBS_PER_SECOND;
+}

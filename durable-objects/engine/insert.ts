@@ -1,0 +1,122 @@
+/**
+ * Puts jobs into the table: many of a request with one statement, or a finished one again.
+ *
+ * @module
+ */
+import type { JobRecord, StoredOptions } from "../../client/wire.ts";
+import { assert } from "./assert.ts";
+import { channelOf, internLane } from "./lanes.ts";
+import { CHUNK_BYTES } from "./limits.ts";
+import type { Tx } from "./ports.ts";
+import { assertEdge } from "./states.ts";
+import { tally } from "./tally.ts";
+
+/** What jobs of one template have in common, once the clock has been read. */
+export interface Stored {
+  lane: number;
+  state: "scheduled" | "ready";
+  priority: number;
+  rank: number;
+  wakeAt: number | null;
+  expiresAt: number | null;
+  runAt: number;
+  timeoutMs: number;
+  options: string;
+}
+
+/** A job to insert: which template, and its payload as JSON text. */
+export type NewRow = [template: number, payload: string | null];
+
+const INSERT = `
+WITH t AS MATERIALIZED (
+  SELECT key AS k, value ->> 0 AS lane, value ->> 1 AS state, value ->> 2 AS priority, value ->> 3 AS rank,
+    value ->> 4 AS wake_at, value ->> 5 AS expires_at, value ->> 6 AS run_at, value ->> 7 AS timeout_ms,
+    value ->> 8 AS options
+  FROM json_each(?2)
+)
+INSERT INTO jobs (seq, lane, state, priority, rank, wake_at, expires_at, fence, failures, lapses, created_at, run_at,
+  timeout_ms, payload, encoding, options, request)
+SELECT ?1 + j.key, t.lane, t.state, t.priority, t.rank, t.wake_at, t.expires_at, 0, 0, 0, ?4, t.run_at,
+  t.timeout_ms, j.value ->> 1, 'json', t.options, CASE WHEN j.key = 0 THEN ?5 END
+FROM json_each(?3) AS j CROSS JOIN t ON t.k = j.value ->> 0`;
+
+/** Inserts jobs under consecutive ids and returns the first. `request` is noted on the first of them. */
+export function insertJobs(tx: Tx, templates: Stored[], jobs: NewRow[], request: string | null): number {
+  for (const template of templates) assertEdge("enqueue", null, template.state);
+  const firstSeq = tx.books.nextSeq;
+  const templatesJson = JSON.stringify(
+    templates.map((t) => [t.lane, t.state, t.priority, t.rank, t.wakeAt, t.expiresAt, t.runAt, t.timeoutMs, t.options]),
+  );
+  let seq = firstSeq;
+  for (const chunk of chunks(jobs)) {
+    const note = seq === firstSeq ? request : null;
+    tx.sql.exec(INSERT, seq, templatesJson, JSON.stringify(chunk), tx.now, note);
+    seq += chunk.length;
+  }
+  assert(seq === firstSeq + jobs.length, "every job got an id");
+  tx.books.nextSeq = seq;
+  countNew(tx, templates, jobs);
+  return firstSeq;
+}
+
+function countNew(tx: Tx, templates: Stored[], jobs: NewRow[]): void {
+  const perTemplate = new Array<number>(templates.length).fill(0);
+  for (const [template] of jobs) perTemplate[template]! += 1;
+  for (const [index, template] of templates.entries()) {
+    if (perTemplate[index] === 0) continue;
+    tally(tx, null, { state: template.state, lane: template.lane, retrying: false }, perTemplate[index]);
+    if (template.wakeAt !== null) {
+      tx.books.wakeAt = Math.min(tx.books.wakeAt, template.wakeAt);
+      tx.due(template.wakeAt);
+    }
+  }
+}
+
+function* chunks(jobs: NewRow[]): Generator<NewRow[]> {
+  let chunk: NewRow[] = [];
+  let bytes = 0;
+  for (const job of jobs) {
+    // UTF-16 length: at most three bytes a unit, and the cut only has to stay far below the value limit.
+    const size = (job[1]?.length ?? 4) + 8;
+    if (chunk.length > 0 && bytes + size > CHUNK_BYTES) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(job);
+    bytes += size;
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+const REOPEN = `
+INSERT INTO jobs (seq, lane, state, priority, rank, fence, failures, lapses, created_at, run_at, timeout_ms,
+  reopened_fence, payload, encoding, options, error, attempts)
+VALUES (?, ?, 'ready', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+
+/** Puts a finished job back in line: ready now, failures 0, fence one higher than any before. */
+export function reopenJob(tx: Tx, record: JobRecord): void {
+  assertEdge("reopen", record.state, "ready");
+  assert(record.seq < tx.books.nextSeq, `job ${record.seq} has been accepted here`);
+  const options = JSON.parse(record.options) as StoredOptions;
+  const lane = internLane(tx, { task: record.task, channel: channelOf(options.timeoutMs), suspect: false });
+  const fence = record.fence + 1;
+  tx.sql.exec(
+    REOPEN,
+    record.seq,
+    lane,
+    record.priority,
+    tx.now,
+    fence,
+    record.createdAt,
+    tx.now,
+    options.timeoutMs,
+    fence,
+    record.payload,
+    record.encoding,
+    record.options,
+    record.error,
+    record.attempts,
+  );
+  tally(tx, null, { state: "ready", lane, retrying: false });
+}

@@ -1,0 +1,86 @@
+/**
+ * Every bound of the engine, in one place, with the relations between them asserted.
+ *
+ * @module
+ */
+import { assert } from "./assert.ts";
+import type { Sql } from "./ports.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+/** Rows that one verb touches at most; it says when more is due. */
+export const STEP_ROWS = 1000;
+export const ENQUEUE_JOBS_MAX = 1000;
+export const WANT_MAX = 500;
+export const SETTLES_MAX = 1000;
+/** Bulk input, outbox rows and flushes are cut here. */
+export const CHUNK_BYTES = 512 * 1024;
+/** A claim stops here; an RPC carries at most 32 MiB. */
+export const CLAIM_BYTES = 4 * 1024 * 1024;
+/** Production refuses rows and values over 2 MB (platform limits of SQLite-backed Durable Objects). */
+export const VALUE_BYTES_MAX = 1_900_000;
+const PARAMS_MAX = 100;
+const QUERY_BYTES_MAX = 100_000;
+
+export const ATTEMPTS_KEPT = 20;
+export const ATTEMPT_MESSAGE_CHARS = 500;
+export const LAPSES_MAX = 5;
+export const DELAY_MS_MAX = 366 * DAY;
+export const RETRY_MS_MAX = 6 * HOUR;
+export const RETRY_BASE_MS = MINUTE;
+export const DECLINE_MS_MIN = MINUTE;
+export const DECLINE_MS_MAX = HOUR;
+export const DECLINE_DEAD_MS = DAY;
+
+/** One attempt over this long is worked through the long tickets. */
+export const LONG_TIMEOUT_MS = 30 * SECOND;
+/** Time for which a shift claims, and jobs that it claims at most. */
+export const SHIFT_MS = 20 * SECOND;
+export const SHIFT_JOBS = 2000;
+export const TICKET_MS_MIN = 5 * SECOND;
+export const TICKET_MS_MAX = 10 * MINUTE;
+/** Jobs accepted within the last second from which on a session that finds nothing asks again after a moment. */
+export const BUSY_JOBS_PER_SECOND = 20;
+export const LINGER_MS = 25;
+
+/** Request ids are remembered for this long; the SDK gives up after two minutes. */
+export const REQUEST_MEMORY_MS = 5 * MINUTE;
+export const IDEMPOTENCY_MS = DAY;
+/** With `history.completed: "none"` results are still answered for this long. */
+export const RESULT_MEMORY_MS = 10 * MINUTE;
+export const FLUSH_JOBS = 500;
+export const FLUSH_MS = 2 * SECOND;
+/** Fewer ends than this wait for company before their counts cost a row of the history, or for ROLLUP_MS. */
+export const ROLLUP_ENDS_MIN = 4;
+export const ROLLUP_MS = 5 * MINUTE;
+/** A flushed outbox row above this keeps its request ids only. */
+export const STRIP_BYTES = 16 * 1024;
+
+assert(STEP_ROWS >= ENQUEUE_JOBS_MAX && STEP_ROWS >= WANT_MAX, "a verb takes what one call may carry");
+assert(2 * CHUNK_BYTES < VALUE_BYTES_MAX, "a chunk fits a value even when every character is escaped");
+assert(CLAIM_BYTES * 2 < 32 * 1024 * 1024, "a claim fits an RPC");
+assert(RESULT_MEMORY_MS >= REQUEST_MEMORY_MS, "results outlive request ids");
+
+/** Wraps a SQL port so that what production refuses is refused everywhere. */
+export function bounded(sql: Sql): Sql {
+  return {
+    exec(query, ...params) {
+      assert(params.length <= PARAMS_MAX, `a statement binds at most ${PARAMS_MAX} values: got ${params.length}`);
+      assert(query.length <= QUERY_BYTES_MAX, `a statement has at most ${QUERY_BYTES_MAX} bytes: got ${query.length}`);
+      for (const param of params) {
+        if (typeof param !== "string" || param.length * 3 <= VALUE_BYTES_MAX) continue;
+        const bytes = utf8Bytes(param);
+        assert(bytes <= VALUE_BYTES_MAX, `a value has at most ${VALUE_BYTES_MAX} bytes: got ${bytes}`);
+      }
+      return sql.exec(query, ...params);
+    },
+  };
+}
+
+/** Length of a text in UTF-8. */
+export function utf8Bytes(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

@@ -1,0 +1,48 @@
+/**
+ * What the engine needs of the world: a synchronous SQL port, the time and a random number.
+ *
+ * Nothing here or below awaits, reads a clock or talks to a network, so that one engine runs in a Durable
+ * Object, on `node:sqlite` in tests, and in a simulator with a virtual clock.
+ *
+ * @module
+ */
+import type { Channel, Settings } from "../../client/wire.ts";
+import type { Books } from "./books.ts";
+
+export type SqlValue = string | number | null;
+export type Row = Record<string, SqlValue>;
+
+/** Runs one statement. In a Durable Object a call costs about 50 µs before it does anything: verbs work on sets. */
+export interface Sql {
+  exec(query: string, ...params: SqlValue[]): Row[];
+}
+
+/** Storage of one queue: `transaction` undoes every write when `run` throws. */
+export interface Storage {
+  sql: Sql;
+  transaction<Result>(run: () => Result): Result;
+}
+
+/** The settings of a queue as code gives them; what is absent has Millrace's default. */
+export type CodeSettings = Partial<Settings>;
+
+/** What a verb works in. */
+export interface Tx {
+  sql: Sql;
+  /** Milliseconds since the epoch; never less than in an earlier transaction. */
+  now: number;
+  random: () => number;
+  books: Books;
+  /** Notes that something is due at `at`: the alarm must not be later. */
+  due(at: number): void;
+}
+
+/** What the shell carries out after the commit. */
+export interface Effects {
+  /** Tickets to send, one entry each. */
+  tickets: Channel[];
+  /** The alarm must stand at this instant or earlier; null: this verb asks for none. */
+  wakeAt: number | null;
+  /** Finished jobs should go to the history now. */
+  flush: boolean;
+}

@@ -1,0 +1,219 @@
+/**
+ * How attempts end: what becomes of a job for each outcome that a worker reports, and for a lapse.
+ *
+ * The decisions are made here, on rows as they stand; `endJobs` and `moveJobs` carry them out under guard.
+ *
+ * @module
+ */
+import type { FinalState, Reason } from "../../client/types.ts";
+import type { StoredOptions, WireOutcome } from "../../client/wire.ts";
+import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
+import type { Held, Session } from "./books.ts";
+import { type End, endJobs } from "./end.ts";
+import { suspectLane } from "./lanes.ts";
+import { ATTEMPT_MESSAGE_CHARS, DECLINE_DEAD_MS, LAPSES_MAX, VALUE_BYTES_MAX } from "./limits.ts";
+import { type Move, moveJobs } from "./move.ts";
+import type { Tx } from "./ports.ts";
+import { RECORD_BYTES } from "./rows.ts";
+import type { Verb } from "./states.ts";
+
+type Ending = WireOutcome | { seq: number; fence: number; outcome: "lapsed" };
+
+/** What of a running row a decision needs. */
+interface Running {
+  seq: number;
+  failures: number;
+  lapses: number;
+  declines: number;
+  declinedSince: number | null;
+  cancelRequested: boolean;
+  options: StoredOptions;
+}
+
+type Decision =
+  | { verb: Verb; to: FinalState; reason: Reason | null; failures?: number; lapses?: number }
+  | { verb: Verb; to: "ready" | "scheduled"; reason: Reason; delayMs?: number; failures?: number; lapses?: number };
+
+const VERBS: Record<Ending["outcome"], Verb> = {
+  completed: "complete",
+  failed: "fail",
+  dead: "dead",
+  snoozed: "snooze",
+  released: "release",
+  declined: "decline",
+  cancelled: "stop",
+  lapsed: "lapse",
+};
+
+/** Ends the attempts that `session` holds as `endings` say. Every ending names a job that it holds, at its fence. */
+export function settle(tx: Tx, session: Session, endings: Ending[]): void {
+  const holder = { session: session.id, worker: session.worker };
+  const ends = new Map<Verb, End[]>();
+  const moves = new Map<Verb, Move[]>();
+  const rows = loadRunning(
+    tx,
+    endings.filter((ending) => ending.outcome !== "completed"),
+  );
+  for (const ending of endings) {
+    const held = session.held.get(ending.seq)!;
+    const row = rows.get(ending.seq);
+    const decision = row
+      ? decide(tx, row, ending)
+      : { verb: "complete" as const, to: "completed" as const, reason: null };
+    if (decision.to === "ready" || decision.to === "scheduled") {
+      push(moves, decision.verb, toMove(tx, held, row!, ending, decision));
+    } else {
+      push(ends, decision.verb, toEnd(tx, held, row ?? null, ending, decision as Decision & { to: FinalState }));
+    }
+    session.held.delete(ending.seq);
+    session.cancels.delete(ending.seq);
+    learnRunTime(tx, held);
+  }
+  for (const [verb, group] of ends) endJobs(tx, verb, "running", holder, group);
+  for (const [verb, group] of moves) moveJobs(tx, verb, "running", holder, group);
+}
+
+function decide(tx: Tx, row: Running, ending: Ending): Decision {
+  const verb = VERBS[ending.outcome];
+  if (ending.outcome === "completed") return { verb, to: "completed", reason: null };
+  // Cancelled means cancelled: whatever else happened to the attempt, the job is not tried again.
+  if (row.cancelRequested) return { verb, to: "cancelled", reason: "cancelled_by_user" };
+  switch (ending.outcome) {
+    case "failed": {
+      const failures = row.failures + 1;
+      if (failures >= row.options.maxAttempts) return { verb, to: "dead", reason: "exhausted", failures };
+      const delayMs = ending.retryInMs ?? retryDelayMs(row.options.backoff, failures, tx.random);
+      return { verb, to: "scheduled", reason: "retrying", delayMs, failures };
+    }
+    case "dead":
+      return { verb, to: "dead", reason: "non_retryable", failures: row.failures + 1 };
+    case "snoozed":
+      return { verb, to: "scheduled", reason: "snoozed", delayMs: ending.forMs ?? 0 };
+    case "released":
+      return { verb, to: "ready", reason: "released" };
+    case "declined":
+      if (row.declinedSince !== null && tx.now - row.declinedSince >= DECLINE_DEAD_MS) {
+        return { verb, to: "dead", reason: "unknown_task" };
+      }
+      return { verb, to: "scheduled", reason: "declined", delayMs: declineDelayMs(row.declines + 1) };
+    case "cancelled":
+      return { verb, to: "cancelled", reason: "cancelled_by_user" };
+    case "lapsed": {
+      const lapses = row.lapses + 1;
+      if (lapses >= LAPSES_MAX) return { verb, to: "dead", reason: "crashed", lapses };
+      if (lapses === 1) return { verb, to: "ready", reason: "retrying", lapses };
+      return { verb, to: "scheduled", reason: "retrying", delayMs: retryDelayMs(null, lapses - 1, tx.random), lapses };
+    }
+  }
+}
+
+function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<Decision, { to: FinalState }>): Move {
+  const wakeAt = to.to === "scheduled" ? tx.now + Math.max(1, clampDelayMs(to.delayMs ?? 0)) : null;
+  const declined = ending.outcome === "declined";
+  return {
+    seq: ending.seq,
+    fence: ending.fence,
+    fromLane: held.lane,
+    lane: ending.outcome === "lapsed" ? suspectLane(tx, held.lane) : held.lane,
+    wasRetrying: row.failures + row.lapses > 0,
+    to: to.to,
+    reason: to.reason,
+    rank: wakeAt,
+    wakeAt,
+    runAt: wakeAt,
+    failures: to.failures ?? row.failures,
+    lapses: to.lapses ?? row.lapses,
+    declines: declined ? row.declines + 1 : 0,
+    declinedSince: declined ? (row.declinedSince ?? tx.now) : null,
+    ...notes(ending),
+  };
+}
+
+function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Decision & { to: FinalState }): End {
+  const result = ending.outcome === "completed" ? (ending.result ?? null) : null;
+  const resultBytes = result === null ? 0 : result.length * 3;
+  // Both travel in one value, which production bounds; escaping at most doubles them.
+  const tooLarge = result !== null && 2 * (resultBytes / 3 + held.bytes) > VALUE_BYTES_MAX * 0.9;
+  return {
+    seq: ending.seq,
+    fence: ending.fence,
+    lane: held.lane,
+    wasRetrying: row !== null && row.failures + row.lapses > 0,
+    to: to.to,
+    reason:
+      tooLarge || (ending.outcome === "completed" && ending.reason === "result_too_large")
+        ? "result_too_large"
+        : to.reason,
+    failures: to.failures ?? null,
+    lapses: to.lapses ?? null,
+    result: tooLarge ? null : result,
+    bytes: held.bytes + (result?.length ?? 0) + RECORD_BYTES,
+    runMs: Math.max(0, tx.now - held.startedAt),
+    waitMs: held.waitMs,
+    ...notes(ending),
+  };
+}
+
+/** How the attempt is noted with the job. */
+function notes(ending: Ending): Pick<Move, "outcome" | "error" | "attemptError"> {
+  const error = errorOf(ending);
+  return {
+    outcome: ending.outcome,
+    error:
+      error && (ending.outcome === "failed" || ending.outcome === "dead" || ending.outcome === "cancelled")
+        ? JSON.stringify(error)
+        : null,
+    attemptError: error && { name: error.name, message: error.message.slice(0, ATTEMPT_MESSAGE_CHARS) },
+  };
+}
+
+function errorOf(ending: Ending) {
+  switch (ending.outcome) {
+    case "failed":
+    case "dead":
+      return ending.error ?? { name: "Error", message: "The worker gave no error", stack: null };
+    case "declined":
+      return { name: "Declined", message: ending.code ?? "unknown_task", stack: null };
+    case "cancelled":
+      return ending.reason === undefined ? null : { name: "Cancelled", message: ending.reason, stack: null };
+    default:
+      return null;
+  }
+}
+
+function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
+  if (endings.length === 0) return new Map();
+  const rows = tx.sql.exec(
+    `SELECT jobs.seq, failures, lapses, declines, declined_since, cancel_requested_at, options
+     FROM json_each(?1) AS e CROSS JOIN jobs ON jobs.seq = e.value`,
+    JSON.stringify(endings.map((ending) => ending.seq)),
+  );
+  return new Map(
+    rows.map((row) => [
+      Number(row.seq),
+      {
+        seq: Number(row.seq),
+        failures: Number(row.failures),
+        lapses: Number(row.lapses),
+        declines: Number(row.declines),
+        declinedSince: row.declined_since === null ? null : Number(row.declined_since),
+        cancelRequested: row.cancel_requested_at !== null,
+        options: JSON.parse(String(row.options)) as StoredOptions,
+      },
+    ]),
+  );
+}
+
+/** A moving mean over about the last 32 attempts, by which tickets are sized. */
+function learnRunTime(tx: Tx, held: Held): void {
+  const lane = tx.books.lanes.get(held.lane);
+  if (!lane) return;
+  const channel = tx.books.channels[lane.channel];
+  channel.runMs += (tx.now - held.startedAt - channel.runMs) / 32;
+}
+
+function push<Item>(groups: Map<Verb, Item[]>, verb: Verb, item: Item): void {
+  const group = groups.get(verb);
+  if (group) group.push(item);
+  else groups.set(verb, [item]);
+}

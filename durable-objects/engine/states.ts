@@ -1,0 +1,58 @@
+/**
+ * The states of a job and every edge between them, in one table.
+ *
+ * ```
+ *   enqueue ──► scheduled ──promote──► ready ──claim──► running ──complete──► completed
+ *                  ▲  ▲                 ▲  ▲               │ ├──fail, dead, decline, lapse──► dead
+ *                  │  └──fail, snooze, decline, lapse──────┤ └──cancel, settle──► cancelled
+ *                  │                    └──release, lapse──┘
+ *   scheduled, blocked, ready ──cancel, expire──► cancelled ──┐
+ *                                            completed, dead ─┴──reopen──► ready
+ * ```
+ *
+ * Every unfinished state has a timer or an owner that moves it on: `scheduled` its `wake_at`, `ready` a ticket or a
+ * session, `running` its session's lease, `blocked` whoever holds it.
+ *
+ * @module
+ */
+import type { FinalState, JobState, UnfinishedState } from "../../client/types.ts";
+import { assert } from "./assert.ts";
+
+export const UNFINISHED: readonly UnfinishedState[] = ["scheduled", "blocked", "ready", "running"];
+export const FINAL: readonly FinalState[] = ["completed", "dead", "cancelled"];
+
+/** `null` stands for "no row": before enqueue. */
+interface Edge {
+  from: readonly (JobState | null)[];
+  to: readonly JobState[];
+}
+
+export const EDGES = {
+  enqueue: { from: [null], to: ["scheduled", "ready"] },
+  promote: { from: ["scheduled"], to: ["ready"] },
+  claim: { from: ["ready"], to: ["running"] },
+  complete: { from: ["running"], to: ["completed"] },
+  fail: { from: ["running"], to: ["scheduled", "dead", "cancelled"] },
+  dead: { from: ["running"], to: ["dead", "cancelled"] },
+  snooze: { from: ["running"], to: ["scheduled", "cancelled"] },
+  release: { from: ["running"], to: ["ready", "cancelled"] },
+  decline: { from: ["running"], to: ["scheduled", "dead", "cancelled"] },
+  stop: { from: ["running"], to: ["cancelled"] },
+  lapse: { from: ["running"], to: ["ready", "scheduled", "dead", "cancelled"] },
+  cancel: { from: ["scheduled", "blocked", "ready"], to: ["cancelled"] },
+  expire: { from: ["scheduled", "blocked", "ready"], to: ["cancelled"] },
+  hasten: { from: ["scheduled"], to: ["ready"] },
+  reopen: { from: ["completed", "dead", "cancelled"], to: ["ready"] },
+} as const satisfies Record<string, Edge>;
+
+export type Verb = keyof typeof EDGES;
+
+export function isFinal(state: JobState): state is FinalState {
+  return (FINAL as readonly string[]).includes(state);
+}
+
+/** Asserts that `verb` may take a job from `from` to `to`. */
+export function assertEdge(verb: Verb, from: JobState | null, to: JobState): void {
+  const edge: Edge = EDGES[verb];
+  assert(edge.from.includes(from) && edge.to.includes(to), `no edge ${verb} from ${from} to ${to}`);
+}

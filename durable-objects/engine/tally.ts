@@ -1,0 +1,55 @@
+/**
+ * Keeps the counts in memory true to the tables. Called by the helpers that write, and by nobody else.
+ *
+ * @module
+ */
+import type { UnfinishedState } from "../../client/types.ts";
+import type { Books, Counts } from "./books.ts";
+import type { Sql, Tx } from "./ports.ts";
+
+/** Where a job stands, as far as counts go. `retrying`: it has failed or lapsed. */
+export interface Place {
+  state: UnfinishedState;
+  lane: number;
+  retrying: boolean;
+}
+
+/** `count` jobs go from one place to another; null: from or to outside the table. */
+export function tally(tx: Tx, from: Place | null, to: Place | null, count = 1): void {
+  for (const [place, sign] of [
+    [from, -count],
+    [to, count],
+  ] as const) {
+    if (!place) continue;
+    if (place.state === "ready") {
+      const lane = tx.books.lanes.get(place.lane);
+      if (lane) lane.ready += sign;
+    }
+    if (place.state === "running") tx.books.running += sign;
+    if (!tx.books.counts) continue;
+    tx.books.counts[place.state] += sign;
+    if (place.state === "scheduled" && place.retrying) tx.books.counts.retrying += sign;
+  }
+}
+
+/** Jobs by state; read from the table at the first call, kept true afterwards. */
+export function countJobs(sql: Sql, books: Books): Counts {
+  if (books.counts) return books.counts;
+  const counts: Counts = { scheduled: 0, retrying: 0, blocked: 0, ready: 0, running: 0 };
+  const rows = sql.exec(
+    "SELECT state, failures + lapses > 0 AS retrying, count(*) AS jobs FROM jobs GROUP BY state, failures + lapses > 0",
+  );
+  for (const row of rows) {
+    counts[row.state as UnfinishedState] += Number(row.jobs);
+    if (row.state === "scheduled" && row.retrying === 1) counts.retrying += Number(row.jobs);
+  }
+  books.counts = counts;
+  return counts;
+}
+
+/** Jobs that wait in the ready lanes which `match` accepts. */
+export function readyCount(books: Books, match: (lane: { channel: string }) => boolean): number {
+  let ready = 0;
+  for (const lane of books.lanes.values()) if (match(lane)) ready += lane.ready;
+  return ready;
+}

@@ -1,0 +1,123 @@
+/**
+ * When to send tickets. A ticket is only a wake: lost or doubled it does no harm. What matters is that somebody is
+ * always on the way to ready work that nothing closes, and that nobody is sent for who is not needed.
+ *
+ * Expected visitors are tickets that no session has followed yet, and sessions that will be back in a moment because
+ * they took all that they wanted or were told to ask again. A session that got less than it wanted is not one: it
+ * may sit on a long job with free slots and never hear of new work.
+ *
+ * @module
+ */
+import type { Channel, ExchangeInput } from "../../client/wire.ts";
+import { setting } from "./books.ts";
+import { liveSessions } from "./claim.ts";
+import { SHIFT_JOBS, SHIFT_MS, TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
+import type { Tx } from "./ports.ts";
+import { readyCount } from "./tally.ts";
+
+const CHANNELS: readonly Channel[] = ["short", "long"];
+/** How late a session that said it would be back may be. */
+const GRACE_MS = 2_000;
+const VISITORS_KEPT = 200;
+const VISITORS_KEPT_MS = 60_000;
+
+/** Notes that a session was here, and whether it will be back without a ticket. */
+export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; retryInMs: number | null }): void {
+  const { visitors, channels } = tx.books;
+  if (!visitors.has(input.session) && input.channel) channels[input.channel].ticketsAt.shift();
+  visitors.delete(input.session);
+  const backInMs = visit.full && input.channel ? channels[input.channel].runMs : visit.retryInMs;
+  visitors.set(input.session, {
+    n: input.n,
+    channel: input.channel,
+    seenAt: tx.now,
+    backBy: backInMs === null ? null : tx.now + backInMs + GRACE_MS,
+  });
+  for (const [id, visitor] of visitors) {
+    if (visitors.size <= VISITORS_KEPT && visitor.seenAt > tx.now - VISITORS_KEPT_MS) break;
+    visitors.delete(id);
+  }
+}
+
+/** The tickets to send now, given what is ready and who is expected. Notes when to look again. */
+export function decideTickets(tx: Tx): Channel[] {
+  const { books } = tx;
+  const tickets: Channel[] = [];
+  if (books.paused) return tickets;
+  const concurrency = setting(books, "concurrency");
+  if (concurrency !== null && books.running >= concurrency) return tickets;
+  let room = setting(books, "maxSessions") - liveSessions(tx, null);
+  for (const channel of CHANNELS) {
+    const ready = readyCount(books, (lane) => lane.channel === channel);
+    const state = books.channels[channel];
+    if (ready === 0) {
+      state.intervalMs = TICKET_MS_MIN;
+      continue;
+    }
+    tx.due(tx.now + state.intervalMs);
+    const sent = state.ticketsAt.filter((at) => at > tx.now - state.intervalMs);
+    state.ticketsAt = sent;
+    const wanted =
+      Math.min(Math.ceil(ready / jobsPerShift(tx, channel)), room) - sent.length - expectedBack(tx, channel);
+    for (let i = 0; i < wanted; i++) {
+      sent.push(tx.now);
+      tickets.push(channel);
+      room -= 1;
+    }
+  }
+  books.metrics.ticketsSent += tickets.length;
+  return tickets;
+}
+
+function expectedBack(tx: Tx, channel: Channel): number {
+  let back = 0;
+  for (const visitor of tx.books.visitors.values()) {
+    if (visitor.channel === channel && visitor.backBy !== null && visitor.backBy > tx.now) back += 1;
+  }
+  return back;
+}
+
+/** How many jobs one session can be expected to do in its shift. */
+function jobsPerShift(tx: Tx, channel: Channel): number {
+  const { runMs } = tx.books.channels[channel];
+  const jobs = (setting(tx.books, "slots") * SHIFT_MS) / Math.max(1, runMs);
+  return Math.max(1, Math.min(SHIFT_JOBS, Math.floor(jobs)));
+}
+
+/**
+ * Sets how long a ticket is given before another is sent: half the age of the oldest ready job, within bounds, so
+ * that work which nobody can take does not cost a ticket every few seconds. Looked up by the alarm only.
+ */
+export function pacePatience(tx: Tx): void {
+  for (const channel of CHANNELS) {
+    const oldest = oldestReadyAt(tx, channel);
+    const age = oldest === null ? 0 : tx.now - oldest;
+    tx.books.channels[channel].intervalMs = Math.min(Math.max(Math.floor(age / 2), TICKET_MS_MIN), TICKET_MS_MAX);
+  }
+}
+
+/**
+ * When the longest waiting ready job became ready; null: none waits. Seeks the head of each priority of each lane,
+ * for the first 64 of them.
+ */
+export function oldestReadyAt(tx: Tx, channel: Channel | null): number | null {
+  const lanes = [...tx.books.lanes.values()].filter(
+    (lane) => lane.ready > 0 && (channel === null || lane.channel === channel),
+  );
+  if (lanes.length === 0) return null;
+  const [row] = tx.sql.exec(
+    `WITH RECURSIVE heads (lane, priority, rank) AS (
+       SELECT l.value,
+         (SELECT priority FROM jobs WHERE state = 'ready' AND lane = l.value ORDER BY priority DESC LIMIT 1), NULL
+       FROM json_each(?1) AS l
+       UNION ALL
+       SELECT h.lane,
+         (SELECT priority FROM jobs WHERE state = 'ready' AND lane = h.lane AND priority < h.priority ORDER BY priority DESC LIMIT 1),
+         (SELECT rank FROM jobs WHERE state = 'ready' AND lane = h.lane AND priority = h.priority ORDER BY rank LIMIT 1)
+       FROM heads AS h WHERE h.priority IS NOT NULL
+       LIMIT 128
+     ) SELECT min(rank) AS oldest FROM heads`,
+    JSON.stringify(lanes.map((lane) => lane.id)),
+  );
+  return row?.oldest == null ? null : Number(row.oldest);
+}
