@@ -13,6 +13,8 @@ export interface JobInfo {
   readonly createdAt: Date;
   readonly tags: readonly string[];
   readonly meta: { readonly [key: string]: Json };
+  /** The fence at the latest manual retry or redrive; 0: never. The same at every automatic attempt. */
+  readonly reopenedFence: number;
   /** Who enqueued it, where tokens name an actor. */
   readonly actor: string | null;
 }

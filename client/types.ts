@@ -222,7 +222,7 @@ export interface EffectiveConfig {
 
 /** How an attempt ended, as a worker reports it. A closed union. */
 export type Outcome =
-  | { id: JobId; fence: number; outcome: "completed"; result?: Json }
+  | { id: JobId; fence: number; outcome: "completed"; result?: Json; reason?: "result_too_large" }
   | { id: JobId; fence: number; outcome: "failed"; error: JobError; retryInMs?: number }
   | { id: JobId; fence: number; outcome: "dead"; error: JobError }
   | { id: JobId; fence: number; outcome: "snoozed"; forMs: number }
@@ -238,6 +238,8 @@ export interface LeasedJob {
   encoding: "json";
   attempt: number;
   fence: number;
+  /** The fence at the latest manual retry or redrive; 0: never reopened. */
+  reopenedFence: number;
   failures: number;
   maxAttempts: number;
   timeoutMs: number;
@@ -289,6 +291,8 @@ export interface ExchangeResponse {
   /** Held jobs that somebody asked to cancel. */
   cancel: JobId[];
   leaseMs: number;
+  /** Jobs that the queue wants one session to run side by side. */
+  slots: number;
   /** More work is likely: ask again after this time. Null: nothing to wait for. */
   retryInMs: number | null;
 }

@@ -109,6 +109,7 @@ export type ExchangeReply = Reply<{
   refused: { seq: number; fence: number; code: string }[];
   cancel: number[];
   leaseMs: number;
+  slots: number;
   retryInMs: number | null;
 }>;
 
@@ -122,6 +123,7 @@ export type LeasedTuple = [
   failures: number,
   createdAt: number,
   runAt: number,
+  reopenedFence: number,
   options: string,
 ];
 

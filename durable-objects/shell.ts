@@ -29,6 +29,7 @@ import * as operate from "./engine/operate.ts";
 import { rollupBetween, trimOutbox } from "./engine/outbox.ts";
 import type { Effects, Tx } from "./engine/ports.ts";
 import { trimKeys } from "./engine/requests.ts";
+import { DEFAULT_SETTINGS } from "./engine/settings.ts";
 import { readyCount } from "./engine/tally.ts";
 import { nextDue, wake } from "./engine/wake.ts";
 import { Flusher } from "./flusher.ts";
@@ -75,10 +76,7 @@ export class QueueShell implements QueueRpc {
 
   async exchange(input: ExchangeInput): Promise<ExchangeReply> {
     // A ticket for a queue that nothing was ever written to must not make its tables.
-    if (!this.#exists()) {
-      const { n, holding } = input;
-      return { ok: true, n, jobs: "[]", lost: holding, refused: [], cancel: [], leaseMs: 30_000, retryInMs: null };
-    }
+    if (!this.#exists()) return nothingHere(input);
     return this.#run((tx) => exchange(tx, input));
   }
 
@@ -258,6 +256,11 @@ export class QueueShell implements QueueRpc {
     }
     return { ok: false, code: "unavailable", detail: `Job ${id} kept changing while it was looked up: try again` };
   }
+}
+
+function nothingHere({ n, holding }: ExchangeInput): ExchangeReply {
+  const { leaseMs, slots } = DEFAULT_SETTINGS;
+  return { ok: true, n, jobs: "[]", lost: holding, refused: [], cancel: [], leaseMs, slots, retryInMs: null };
 }
 
 /** Changes with every end and every flush. */

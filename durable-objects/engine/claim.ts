@@ -141,7 +141,7 @@ function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head):
 
 /** Loads in the order asked for, and stops before the answer would be too large; the first job always fits. */
 const LOAD = `
-SELECT json_group_array(json_array(seq, task, payload, encoding, fence + 1, failures, created_at, run_at, options)) AS jobs,
+SELECT json_group_array(json_array(seq, task, payload, encoding, fence + 1, failures, created_at, run_at, reopened_fence, options)) AS jobs,
   json_group_array(json_array(seq, fence + 1, lane, rank, timeout_ms, bytes)) AS books
 FROM (
   SELECT jobs.*, lanes.task AS task, coalesce(octet_length(jobs.payload), 0) AS bytes,

@@ -60,6 +60,7 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
     refused: session.refused,
     cancel,
     leaseMs: setting(tx.books, "leaseMs"),
+    slots: setting(tx.books, "slots"),
     retryInMs,
   };
 }
@@ -155,7 +156,7 @@ function claimNext(tx: Tx, session: Session, input: ExchangeInput, again: number
 
 function regrant(tx: Tx, seqs: number[]): string {
   const [row] = tx.sql.exec(
-    `SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence, failures, created_at, run_at, options)) AS jobs
+    `SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence, failures, created_at, run_at, reopened_fence, options)) AS jobs
      FROM json_each(?1) AS s CROSS JOIN jobs ON jobs.seq = s.value CROSS JOIN lanes ON lanes.id = jobs.lane`,
     JSON.stringify(seqs),
   );

@@ -71,7 +71,7 @@ export function headersFor(request: HttpRequest, ctx: Ctx): Headers {
   if (typeof request.body !== "string" && request.body != null && !headers.has("content-type")) {
     headers.set("content-type", "application/json");
   }
-  const { id, reopenedFence = 0 } = ctx.job as Ctx["job"] & { reopenedFence?: number };
+  const { id, reopenedFence } = ctx.job;
   headers.set("idempotency-key", `${id}/${reopenedFence}`);
   headers.set("x-millrace-job", id);
   headers.set("x-millrace-attempt", String(ctx.attempt));

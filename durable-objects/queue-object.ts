@@ -1,0 +1,132 @@
+/**
+ * The Durable Object of a queue: the shell on the real platform, and nothing more.
+ *
+ * @module
+ */
+import { DurableObject } from "cloudflare:workers";
+import type {
+  EnqueueInput,
+  ExchangeInput,
+  HistoryPort,
+  ListInput,
+  QueueRpc,
+  SettingsPatch,
+  Ticket,
+} from "../client/wire.ts";
+import type { CodeSettings } from "./engine/ports.ts";
+import type { ShellPorts } from "./ports.ts";
+import { QueueShell } from "./shell.ts";
+import { durableStorage } from "./storage.ts";
+
+/** What the Worker closes the class over. */
+export interface QueueObjectOptions<Env> {
+  /** The settings that code gives to a queue. */
+  settings(queue: string): CodeSettings;
+  history(env: Env): HistoryPort;
+  sendTickets(env: Env, tickets: Ticket[]): Promise<void>;
+  log: ShellPorts["log"];
+}
+
+/** The name of the object of a queue's partition. */
+export function objectName(queue: string, partition: number): string {
+  return `${queue}:${partition}`;
+}
+
+/**
+ * Makes the class to export as the Durable Object. One object is one partition of one queue; its name says which
+ * (see `objectName`), also when its alarm alone wakes it.
+ */
+export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
+  return class QueueObject extends DurableObject<Env> implements QueueRpc {
+    readonly #shell: QueueShell;
+
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, env);
+      this.#shell = new QueueShell(ports(ctx, env, options));
+      ctx.blockConcurrencyWhile(() => this.#shell.start());
+    }
+
+    override alarm() {
+      return this.#shell.alarm();
+    }
+    enqueue(input: EnqueueInput) {
+      return this.#shell.enqueue(input);
+    }
+    exchange(input: ExchangeInput) {
+      return this.#shell.exchange(input);
+    }
+    get(seq: number) {
+      return this.#shell.get(seq);
+    }
+    list(input: ListInput) {
+      return this.#shell.list(input);
+    }
+    cancel(seq: number) {
+      return this.#shell.cancel(seq);
+    }
+    retry(seq: number) {
+      return this.#shell.retry(seq);
+    }
+    remove(seq: number) {
+      return this.#shell.remove(seq);
+    }
+    describe() {
+      return this.#shell.describe();
+    }
+    pause(reason: string | null) {
+      return this.#shell.pause(reason);
+    }
+    resume() {
+      return this.#shell.resume();
+    }
+    configure(patch: SettingsPatch) {
+      return this.#shell.configure(patch);
+    }
+    poke() {
+      return this.#shell.poke();
+    }
+    rollupSince(upto: number) {
+      return this.#shell.rollupSince(upto);
+    }
+  };
+}
+
+function ports<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptions<Env>): ShellPorts {
+  const name = ctx.id.name ?? "";
+  const colon = name.lastIndexOf(":");
+  if (colon < 1) throw new Error(`A queue's object is reached by its name "<queue>:<partition>": got "${name}"`);
+  const queue = name.slice(0, colon);
+  return {
+    queue,
+    partition: Number(name.slice(colon + 1)),
+    storage: durableStorage(ctx.storage),
+    settings: options.settings(queue),
+    alarm: {
+      get: () => ctx.storage.getAlarm(),
+      set: (at) => {
+        // Not awaited on purpose: it belongs to the same commit as the writes before it; the output gate waits.
+        void ctx.storage.setAlarm(at);
+      },
+    },
+    tickets: { send: (tickets) => options.sendTickets(env, tickets) },
+    history: options.history(env),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    within,
+    background: (work) => ctx.waitUntil(work),
+    log: options.log,
+  };
+}
+
+/** A timer keeps the object in memory, so it lives no longer than the promise that it guards. */
+async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The consumer Worker: a ticket comes in, a session works at the queue that it names, and is over.
+ *
+ * It never throws: tickets are acknowledged first, because a lost one is only late, and a retried batch would bring
+ * visitors whom nobody waits for.
+ *
+ * @module
+ */
+import { runSession } from "../client/session.ts";
+import type { AnyTaskDeclaration } from "../client/task.ts";
+import type { QueueRpc, Ticket } from "../client/wire.ts";
+import { exchangeByRpc } from "./exchange.ts";
+import type { Log } from "./log.ts";
+import { ticketOf } from "./tickets.ts";
+
+/** A shift: claim for so long and so many. Cloudflare adds consumers only when one ends, so long shifts stall the rest. */
+const SHIFT_MS = 20_000;
+const SHIFT_JOBS = 2_000;
+/** A consumer lives for at most 15 minutes. */
+const STAY_MS = 14 * 60_000;
+
+export interface ConsumerDeps<Env> {
+  tasks: ReadonlyMap<string, AnyTaskDeclaration>;
+  maxResultBytes: number;
+  stub(env: Env, queue: string, partition: number): QueueRpc;
+  /** True in the local runtime, where sessions overlap only when they run behind the answer. */
+  local(env: Env): boolean;
+  log: Log;
+  logJobs: boolean;
+}
+
+export type QueueHandler<Env> = (batch: MessageBatch, env: Env, ctx: ExecutionContext) => Promise<boolean>;
+
+/** Makes the `queue` handler. It answers false for a batch that holds no ticket of Millrace's, untouched. */
+export function createConsumer<Env>(deps: ConsumerDeps<Env>): QueueHandler<Env> {
+  return async function queue(batch, env, ctx) {
+    const sessions: Promise<void>[] = [];
+    for (const message of batch.messages) {
+      const ticket = ticketOf(message.body);
+      if (!ticket) continue;
+      message.ack();
+      sessions.push(visit(deps, ticket, env));
+    }
+    if (sessions.length === 0) return false;
+    const all = Promise.all(sessions).then(() => {});
+    if (deps.local(env)) ctx.waitUntil(all);
+    else await all;
+    return true;
+  };
+}
+
+async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Promise<void> {
+  const id = crypto.randomUUID();
+  const where = { session: id, queue: ticket.queue, partition: ticket.partition, channel: ticket.channel };
+  try {
+    const summary = await runSession(
+      {
+        id,
+        worker: { name: `consumer-${id.slice(0, 8)}`, runtime: "workerd" },
+        claimForMs: SHIFT_MS,
+        claimJobs: SHIFT_JOBS,
+        stayMs: STAY_MS,
+      },
+      {
+        tasks: deps.tasks,
+        env,
+        maxResultBytes: deps.maxResultBytes,
+        // A new stub each time: one that has thrown keeps failing.
+        exchange: (request) => exchangeByRpc(deps.stub(env, ticket.queue, ticket.partition), ticket, request),
+        now: () => Date.now(),
+        timer(ms, fire) {
+          const timer = setTimeout(fire, ms);
+          return () => clearTimeout(timer);
+        },
+        log: (level, message, job, fields) =>
+          deps.log(level, message, {
+            ...where,
+            job: job.id,
+            task: job.task,
+            attempt: job.attempt,
+            fence: job.fence,
+            ...fields,
+          }),
+      },
+    );
+    if (summary.abandoned || summary.refused > 0) deps.log("warn", "session_troubled", { ...where, ...summary });
+    else if (deps.logJobs) deps.log("info", "session_over", { ...where, ...summary });
+  } catch (error) {
+    deps.log("error", "session_failed", { ...where, error: String(error) });
+  }
+}
