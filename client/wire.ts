@@ -127,18 +127,41 @@ export type LeasedTuple = [
   options: string,
 ];
 
-/** What of a template is stored with the job, as JSON text. */
+/** What of a template is stored with the job. Kept as JSON text without what is absent; read it with `readOptions`. */
 export interface StoredOptions {
   maxAttempts: number;
+  timeoutMs: number;
   backoff: Backoff | null;
   ownBackoff: boolean;
-  timeoutMs: number;
   expiresAt: number | null;
   tags: string[];
   meta: { [key: string]: unknown } | null;
   actor: string | null;
   version: string | null;
   traceparent: string | null;
+}
+
+const ABSENT = {
+  backoff: null,
+  ownBackoff: false,
+  expiresAt: null,
+  tags: [],
+  meta: null,
+  actor: null,
+  version: null,
+  traceparent: null,
+} as const;
+
+/** JSON text of options: it is stored with every job, so nothing is written for what is absent. */
+export function writeOptions(options: StoredOptions): string {
+  const present = Object.entries(options).filter(
+    ([, value]) => value !== null && value !== false && !(Array.isArray(value) && value.length === 0),
+  );
+  return JSON.stringify(Object.fromEntries(present));
+}
+
+export function readOptions(text: string): StoredOptions {
+  return { ...ABSENT, ...(JSON.parse(text) as StoredOptions) };
 }
 
 /** One try as stored, by position. */

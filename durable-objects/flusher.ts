@@ -67,6 +67,8 @@ export class Flusher {
     const now = this.#ports.now();
     this.#engine.read(now, (tx) => {
       tx.books.outbox.retryAt = now + delayMs;
+      // It may have been applied with only the answer lost: what the rollups hold must be asked anew.
+      tx.books.outbox.rolledUpto = null;
       tx.books.metrics.flushFailures += 1;
     });
     this.#arm(now + delayMs);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Attempt, Job, JobError, JobId, Progress } from "../client/types.ts";
-import type { AttemptTuple, JobRecord, StoredOptions } from "../client/wire.ts";
+import { type AttemptTuple, type JobRecord, readOptions } from "../client/wire.ts";
 
 export interface JobAddress {
   queue: string;
@@ -28,7 +28,7 @@ export function formatJobId(queue: string, partition: number, seq: number): JobI
 
 /** A record of the object or the history as the API's Job. */
 export function toJob(queue: string, partition: number, record: JobRecord): Job {
-  const options: StoredOptions = JSON.parse(record.options);
+  const options = readOptions(record.options);
   const attempts: AttemptTuple[] = fromText(record.attempts) ?? [];
   return {
     id: formatJobId(queue, partition, record.seq),

@@ -37,8 +37,7 @@ export function liveSessions(tx: Tx, except: string | null): number {
 export function claim(tx: Tx, session: Session, input: ExchangeInput, most: number): string {
   const picked = pick(tx, servable(tx, session, input), most);
   if (picked.length === 0) return "[]";
-  const [row] = tx.sql.exec(LOAD, JSON.stringify(picked), CLAIM_BYTES);
-  const rows = JSON.parse(String(row!.books)) as [number, number, number, number, number, number][];
+  const { jobs, rows } = load(tx, picked);
   tx.sql.exec(CLAIM, JSON.stringify(rows.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   for (const [seq, fence, lane, rank, timeoutMs, bytes] of rows) {
@@ -55,7 +54,21 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
     tally(tx, { state: "ready", lane, retrying: false }, { state: "running", lane, retrying: false });
   }
   tx.books.metrics.starts += rows.length;
-  return String(row!.jobs);
+  return jobs;
+}
+
+type Loaded = [seq: number, fence: number, lane: number, rank: number, timeoutMs: number, bytes: number];
+
+/** Reads the picked jobs, as many as an answer may carry; the first always fits. */
+function load(tx: Tx, picked: number[]): { jobs: string; rows: Loaded[] } {
+  const [row] = tx.sql.exec(LOAD, JSON.stringify(picked));
+  const rows = JSON.parse(String(row!.books)) as Loaded[];
+  let bytes = 0;
+  const fit = rows.findIndex((loaded, index) => {
+    bytes += loaded[5];
+    return index > 0 && bytes > CLAIM_BYTES;
+  });
+  return fit < 0 ? { jobs: String(row!.jobs), rows } : load(tx, picked.slice(0, fit));
 }
 
 /** Lanes with ready jobs that this session may be given, suspects only while it holds none. */
@@ -139,17 +152,12 @@ function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head):
   return rankA !== rankB ? rankA < rankB : seqA < seqB;
 }
 
-/** Loads in the order asked for, and stops before the answer would be too large; the first job always fits. */
+/** Loads in the order asked for. */
 const LOAD = `
-SELECT json_group_array(json_array(seq, task, payload, encoding, fence + 1, failures, created_at, run_at, reopened_fence, options)) AS jobs,
-  json_group_array(json_array(seq, fence + 1, lane, rank, timeout_ms, bytes)) AS books
-FROM (
-  SELECT jobs.*, lanes.task AS task, coalesce(octet_length(jobs.payload), 0) AS bytes,
-    sum(coalesce(octet_length(jobs.payload), 0)) OVER (ORDER BY p.key ROWS UNBOUNDED PRECEDING) AS total, p.key AS place
-  FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane
-  ORDER BY p.key
-)
-WHERE total <= ?2 OR place = 0`;
+SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence + 1, failures, created_at, run_at,
+    reopened_fence, options)) AS jobs,
+  json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, coalesce(octet_length(payload), 0))) AS books
+FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane`;
 
 const CLAIM = `
 UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL,

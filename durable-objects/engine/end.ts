@@ -38,14 +38,25 @@ export interface End {
   waitMs: number | null;
 }
 
-const INTO_OUTBOX = `
+const NOW = "CAST(?7 AS INTEGER)";
+
+/** What of a record comes from the ends, as SQL over `e.value`. */
+interface Columns {
+  state: string;
+  reason: string;
+  failures: string;
+  lapses: string;
+  result: string;
+  error: string;
+  attempts: string;
+}
+
+const intoOutbox = (c: Columns): string => `
 INSERT INTO outbox (id, kind, count, min_seq, max_seq, high_water, created_at, body, rollup, requests)
 SELECT ?4, ?5, count(*), min(jobs.seq), max(jobs.seq), ?6, ?7,
-  json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, e.value ->> 2, e.value ->> 3, jobs.priority,
-    coalesce(e.value ->> 4, jobs.failures), coalesce(e.value ->> 5, jobs.lapses), jobs.payload, jobs.encoding,
-    e.value ->> 6, coalesce(e.value ->> 7, jobs.error), jobs.progress,
-    ${appendAttempt("CAST(?7 AS INTEGER)", "?8", "(e.value ->> 8)", "(e.value -> 9)")},
-    jobs.options, jobs.created_at, jobs.run_at, jobs.started_at, CAST(?7 AS INTEGER), jobs.cancel_requested_at)),
+  json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, ${c.state}, ${c.reason}, jobs.priority,
+    ${c.failures}, ${c.lapses}, jobs.payload, jobs.encoding, ${c.result}, ${c.error}, jobs.progress, ${c.attempts},
+    jobs.options, jobs.created_at, jobs.run_at, jobs.started_at, ${NOW}, jobs.cancel_requested_at)),
   ?9,
   nullif(json_group_array(json_array(jobs.seq, jobs.created_at, jobs.request)) FILTER (WHERE jobs.request IS NOT NULL), '[]')
 FROM json_each(?1) AS e
@@ -53,6 +64,27 @@ CROSS JOIN jobs ON jobs.seq = e.value ->> 0 AND jobs.fence = e.value ->> 1 AND j
 CROSS JOIN lanes ON lanes.id = jobs.lane
 HAVING count(*) > 0
 RETURNING count`;
+
+const INTO_OUTBOX = intoOutbox({
+  state: "e.value ->> 2",
+  reason: "e.value ->> 3",
+  failures: "coalesce(e.value ->> 4, jobs.failures)",
+  lapses: "coalesce(e.value ->> 5, jobs.lapses)",
+  result: "e.value ->> 6",
+  error: "coalesce(e.value ->> 7, jobs.error)",
+  attempts: appendAttempt(NOW, "?8", "(e.value ->> 8)", "(e.value -> 9)"),
+});
+
+/** The common case with little to read: plain completions. */
+const COMPLETED_INTO_OUTBOX = intoOutbox({
+  state: "'completed'",
+  reason: "NULL",
+  failures: "jobs.failures",
+  lapses: "jobs.lapses",
+  result: "e.value ->> 2",
+  error: "jobs.error",
+  attempts: appendAttempt(NOW, "?8", "'completed'", "'null'"),
+});
 
 const DELETE = `
 DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?1)) AND state = ?2 AND session IS ?3`;
@@ -82,29 +114,44 @@ function endChunk(
   held: { session: string; worker: string } | null,
   ends: End[],
 ): void {
-  const rows = ends.map((e) => [
-    e.seq,
-    e.fence,
-    e.to,
-    e.reason,
-    e.failures,
-    e.lapses,
-    e.result,
-    e.error,
-    e.outcome,
-    e.attemptError,
-  ]);
-  const json = JSON.stringify(rows);
+  const plain = ends.every((end) => end.to === "completed" && end.reason === null);
+  const json = JSON.stringify(ends.map(plain ? plainRow : fullRow));
   const rollup = JSON.stringify(countEnds(tx, ends));
   const session = held?.session ?? null;
   const worker = held?.worker ?? null;
   const highWater = tx.books.nextSeq - 1;
   const id = noteOutboxRow(tx, ends.length);
-  const [row] = tx.sql.exec(INTO_OUTBOX, json, from, session, id, kind, highWater, tx.now, worker, rollup);
+  const [row] = tx.sql.exec(
+    plain ? COMPLETED_INTO_OUTBOX : INTO_OUTBOX,
+    json,
+    from,
+    session,
+    id,
+    kind,
+    highWater,
+    tx.now,
+    worker,
+    rollup,
+  );
   assert(row?.count === ends.length, `${row?.count ?? 0} of ${ends.length} jobs were as the books say`);
   tx.sql.exec(DELETE, json, from, session);
   for (const end of ends) tally(tx, { state: from, lane: end.lane, retrying: end.wasRetrying }, null);
 }
+
+const plainRow = ({ seq, fence, result }: End): unknown[] => [seq, fence, result];
+
+const fullRow = (e: End): unknown[] => [
+  e.seq,
+  e.fence,
+  e.to,
+  e.reason,
+  e.failures,
+  e.lapses,
+  e.result,
+  e.error,
+  e.outcome,
+  e.attemptError,
+];
 
 function countEnds(tx: Tx, ends: End[]) {
   const rollup = {};

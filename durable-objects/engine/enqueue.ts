@@ -3,7 +3,13 @@
  *
  * @module
  */
-import type { EnqueueInput, EnqueueReply, JobTemplate, StoredOptions } from "../../client/wire.ts";
+import {
+  type EnqueueInput,
+  type EnqueueReply,
+  type JobTemplate,
+  type StoredOptions,
+  writeOptions,
+} from "../../client/wire.ts";
 import { insertJobs, type Stored } from "./insert.ts";
 import { channelOf, internLane } from "./lanes.ts";
 import { DELAY_MS_MAX, ENQUEUE_JOBS_MAX } from "./limits.ts";
@@ -77,7 +83,7 @@ function stored(tx: Tx, template: JobTemplate): Stored {
     expiresAt,
     runAt,
     timeoutMs: template.timeoutMs,
-    options: JSON.stringify(options),
+    options: writeOptions(options),
   };
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { JobRecord, StoredOptions } from "../../client/wire.ts";
+import { type JobRecord, readOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { channelOf, internLane } from "./lanes.ts";
 import { CHUNK_BYTES } from "./limits.ts";
@@ -98,7 +98,7 @@ VALUES (?, ?, 'ready', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 export function reopenJob(tx: Tx, record: JobRecord): void {
   assertEdge("reopen", record.state, "ready");
   assert(record.seq < tx.books.nextSeq, `job ${record.seq} has been accepted here`);
-  const options = JSON.parse(record.options) as StoredOptions;
+  const options = readOptions(record.options);
   const lane = internLane(tx, { task: record.task, channel: channelOf(options.timeoutMs), suspect: false });
   const fence = record.fence + 1;
   tx.sql.exec(

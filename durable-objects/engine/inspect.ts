@@ -10,6 +10,7 @@ import {
   type ListReply,
   type QueueDescription,
   RECORD_FIELDS,
+  readOptions,
 } from "../../client/wire.ts";
 import { RESULT_MEMORY_MS, STEP_ROWS } from "./limits.ts";
 import { findInOutbox, recordFromTuple } from "./outbox.ts";
@@ -84,7 +85,7 @@ function matches(record: JobRecord, { states, task, tag, from, to }: ListInput):
   if (task !== null && record.task !== task) return false;
   if (from !== null && record.createdAt < from) return false;
   if (to !== null && record.createdAt >= to) return false;
-  if (tag !== null && !(JSON.parse(record.options).tags as string[]).includes(tag)) return false;
+  if (tag !== null && !readOptions(record.options).tags.includes(tag)) return false;
   if (states === null) return true;
   const retrying = record.state === "scheduled" && record.failures + record.lapses > 0;
   return states.includes(record.state as JobState) || (retrying && states.includes("retrying"));

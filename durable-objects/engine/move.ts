@@ -36,13 +36,13 @@ export interface Move {
   attemptError: { name: string; message: string } | null;
 }
 
-/** SQL that appends one attempt, keeping the latest ones. `outcome` and `error` name columns; ?now and ?worker are bound. */
+/** SQL that appends one attempt, keeping the latest ones; `null` for the outcome appends nothing. */
 export function appendAttempt(now: string, worker: string, outcome: string, error: string): string {
-  return `CASE WHEN ${outcome} IS NULL THEN jobs.attempts ELSE '' || json_insert(
-    CASE WHEN json_array_length(coalesce(jobs.attempts, '[]')) >= ${ATTEMPTS_KEPT}
-      THEN json_remove(jobs.attempts, '$[0]') ELSE coalesce(jobs.attempts, '[]') END,
-    '$[#]',
-    json_array(jobs.failures + 1, jobs.fence, jobs.started_at, ${now}, ${outcome}, ${worker}, json(${error}))) END`;
+  const attempt = `json_array(jobs.failures + 1, jobs.fence, jobs.started_at, ${now}, ${outcome}, ${worker}, json(${error}))`;
+  return `CASE WHEN ${outcome} IS NULL THEN jobs.attempts
+    WHEN jobs.attempts IS NULL THEN '' || json_array(${attempt})
+    ELSE '' || json_insert(CASE WHEN json_array_length(jobs.attempts) >= ${ATTEMPTS_KEPT}
+      THEN json_remove(jobs.attempts, '$[0]') ELSE jobs.attempts END, '$[#]', ${attempt}) END`;
 }
 
 const MOVE = `

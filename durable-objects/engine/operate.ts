@@ -74,7 +74,7 @@ export function retry(tx: Tx, seq: number): JobReply {
 export function reopen(tx: Tx, record: JobRecord): JobReply {
   if (!isFinal(record.state))
     return conflict(`Cannot reopen the job: it is ${record.state}, and only a finished job can be`);
-  if (record.payload === null && record.encoding === "pruned") {
+  if (record.payload === null && record.encoding === "dropped") {
     return conflict("Cannot retry the job: its payload was dropped because the history database was nearly full");
   }
   reopenJob(tx, record);

@@ -6,7 +6,7 @@
  * @module
  */
 import type { FinalState, Reason } from "../../client/types.ts";
-import type { StoredOptions, WireOutcome } from "../../client/wire.ts";
+import { readOptions, type StoredOptions, type WireOutcome } from "../../client/wire.ts";
 import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
 import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
@@ -198,7 +198,7 @@ function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
         declines: Number(row.declines),
         declinedSince: row.declined_since === null ? null : Number(row.declined_since),
         cancelRequested: row.cancel_requested_at !== null,
-        options: JSON.parse(String(row.options)) as StoredOptions,
+        options: readOptions(String(row.options)),
       },
     ]),
   );

@@ -15,7 +15,7 @@ afterAll(() => receiver.close());
 beforeEach(() => receiver.answers((_, response) => response.end()));
 
 function ctx(over: { signal?: AbortSignal; attempt?: number; reopenedFence?: number } = {}): Ctx {
-  const { signal = new AbortController().signal, attempt = 1, reopenedFence } = over;
+  const { signal = new AbortController().signal, attempt = 1, reopenedFence = 0 } = over;
   const log = { info() {}, warn() {}, error() {} };
   const job = {
     id: "hooks:0:7",
