@@ -5,17 +5,16 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { CannotGoOn } from "./local/error.ts";
 import { digestOfMigrations, readStamp, writeStamp } from "./local/migrations.ts";
 import { assertFree, freePort } from "./local/port.ts";
 import { endAll, removeRun, runEnvironment, settleFormerRun, writeRun } from "./local/run.ts";
 import { checkToken } from "./local/token.ts";
 import { type GuardedWrangler, startWrangler } from "./local/wrangler.ts";
-
-export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+import { ROOT } from "./root.ts";
 
 const READY_WITHIN_MS = 90_000;
 const STOP_WITHIN_MS = 5_000;
@@ -30,7 +29,7 @@ export interface LocalOptions {
   token: string;
   /** Show neither wrangler's errors nor the Worker's logs. @default {false} */
   quiet?: boolean;
-  /** A wrangler configuration other than this project's. It needs the D1 binding `DB`. */
+  /** A wrangler configuration other than this project's. It needs the D1 binding `DB`, with Millrace's migrations. */
   config?: string;
 }
 
@@ -137,7 +136,8 @@ function serveArguments(port: number): string[] {
 
 /** The stamp lies beside the database, so that both go together. */
 async function applyMigrations(launch: Launch, stateDir: string, config: string | undefined): Promise<void> {
-  const digest = digestOfMigrations(join(config ? dirname(resolve(config)) : ROOT, "migrations"));
+  const beside = join(config ? dirname(resolve(config)) : ROOT, "migrations");
+  const digest = digestOfMigrations(existsSync(beside) ? beside : join(ROOT, "migrations"));
   const stamp = join(stateDir, "v3", "d1", "millrace-migrations");
   if (digest === null || readStamp(stamp) === digest) return;
   const { wrangler, lines } = launch(["d1", "migrations", "apply", "DB", "--local"]);

@@ -8,7 +8,8 @@ import { join, resolve } from "node:path";
 import { CannotGoOn, exitWith } from "./local/error.ts";
 import { parsePort } from "./local/port.ts";
 import { adminToken } from "./local/token.ts";
-import { ROOT, startLocal } from "./local.ts";
+import { startLocal } from "./local.ts";
+import { ROOT } from "./root.ts";
 
 const { env } = process;
 

@@ -48,7 +48,7 @@ export async function settleFormerRun(file: string, leaveMs: number = LEAVE_MS):
   while (isLed() && Date.now() < deadline) await sleep(50);
   if (isLed()) {
     throw new CannotGoOn(
-      `Cannot use the state folder ${dirname(dirname(file))}: process ${run.leader} runs on it. Stop that one, or set MILLRACE_STATE.`,
+      `Cannot use the state folder ${dirname(file)}: process ${run.leader} runs on it. Stop that one, or set MILLRACE_STATE.`,
     );
   }
   await endAll(run.id);

@@ -1,7 +1,7 @@
 /** Wrangler as a child that ends with its parent and says only what the user needs. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { readable } from "./output.ts";
 
 export interface GuardedWrangler {
@@ -38,7 +38,7 @@ const QUIET = {
  */
 export function startWrangler(args: string[], { cwd, env, onLine }: WranglerOptions): GuardedWrangler {
   const guard = new URL("./guard.ts", import.meta.url).href;
-  const wrangler = fileURLToPath(import.meta.resolve("wrangler"));
+  const wrangler = createRequire(import.meta.url).resolve("wrangler");
   const { MILLRACE_TOKEN: _, ...inherited } = process.env;
   const child = spawn(process.execPath, ["--no-warnings", "--import", guard, wrangler, ...args], {
     cwd,
