@@ -28,7 +28,8 @@ export interface History extends HistoryPort {
  *
  * Every method rejects with D1's error when D1 fails; `write` also with a `RangeError` when a text is over 1.9 MB.
  * A `write` whose answer was lost may be sent again, alone or merged with newer rows: records win by fence, and the
- * rollup is left out when one beyond `after` stands. So after a failed write, ask `rollupUpto` before sending counts.
+ * rollup is left out when one beyond `after` stands. `write` then rejects, though its records are in, unless the very
+ * same counts stand. So after any failed write, ask `rollupUpto` before sending counts again.
  */
 export function createHistory(db: D1Database, options: HistoryOptions = {}): History {
   const maxBytes = options.maxBytes ?? MAX_BYTES;
@@ -44,14 +45,16 @@ export function createHistory(db: D1Database, options: HistoryOptions = {}): His
         ...(batch.rollup ? [count(db, batch, batch.rollup)] : []),
       ];
       if (statements.length === 0) return;
-      const results = await db.batch(statements);
-      fullness = fullnessOf(results.at(-1)!.meta.size_after, maxBytes);
+      const results = await db.batch<{ upto: number | null }>([
+        ...statements,
+        standing(db, batch.queue, batch.partition),
+      ]);
+      const last = results.at(-1)!;
+      fullness = fullnessOf(last.meta.size_after, maxBytes);
+      if (batch.rollup) assertCounted(batch.rollup, last.results[0]!.upto ?? 0);
     },
     async rollupUpto(queue, partition) {
-      const row = await db
-        .prepare("SELECT max(upto) AS upto FROM rollups WHERE queue = ? AND partition = ?")
-        .bind(queue, partition)
-        .first<{ upto: number | null }>();
+      const row = await standing(db, queue, partition).first<{ upto: number | null }>();
       return row?.upto ?? 0;
     },
   };
@@ -111,6 +114,18 @@ function count(
   assertFits("a rollup", body);
   const { from, to } = spanOf(rollup.body);
   return db.prepare(COUNT).bind(batch.queue, batch.partition, upto, from, to, body, after);
+}
+
+function standing(db: D1Database, queue: string, partition: number): D1PreparedStatement {
+  return db.prepare("SELECT max(upto) AS upto FROM rollups WHERE queue = ? AND partition = ?").bind(queue, partition);
+}
+
+/** A flush that was given up for lost may land between `rollupUpto` and the next flush: that one's counts are refused. */
+function assertCounted(rollup: { after: number; upto: number }, stands: number): void {
+  if (stands === rollup.upto) return;
+  throw new Error(
+    `Counting outbox rows after ${rollup.after} up to ${rollup.upto}: rows up to ${stands} are counted; count what comes after them.`,
+  );
 }
 
 function assertFits(what: string, text: string): void {
