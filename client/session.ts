@@ -184,18 +184,20 @@ class Session {
     this.#summary.refused += refused.length;
     for (const [id, fence] of lost) this.#lose(id, fence);
     for (const id of cancel) this.#cancel(id);
+    const known = jobs.length > 0 ? this.#known() : null;
     for (const job of jobs) {
-      if (this.#knows(job)) continue;
+      if (known?.has(job.id)) continue;
       this.#summary.claimed += 1;
       this.#waiting.push(job);
     }
   }
 
-  /** A job that is granted again because an answer crossed its start is the one that is here. */
-  #knows({ id }: LeasedJob): boolean {
-    return (
-      this.#running.has(id) || this.#waiting.some((job) => job.id === id) || this.#ended.some((end) => end.id === id)
-    );
+  /** Jobs that are here: one that is granted again because an answer crossed its start is not another. */
+  #known(): Set<string> {
+    const known = new Set(this.#running.keys());
+    for (const { id } of this.#waiting) known.add(id);
+    for (const { id } of this.#ended) known.add(id);
+    return known;
   }
 
   #lose(id: string, fence: number): void {

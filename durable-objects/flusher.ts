@@ -6,6 +6,7 @@
  */
 import type { Engine } from "./engine/engine.ts";
 import { confirmFlush, nextFlush } from "./engine/outbox.ts";
+import type { Tx } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
 
 const FLUSH_TIMEOUT_MS = 30_000;
@@ -15,13 +16,21 @@ const RETRY_MS_MAX = 5 * 60_000;
 export class Flusher {
   readonly #ports: ShellPorts;
   readonly #engine: Engine;
+  readonly #commit: (verb: (tx: Tx) => void) => boolean;
   readonly #arm: (at: number) => void;
   #running: Promise<void> | null = null;
   #failures = 0;
 
-  constructor(ports: ShellPorts, engine: Engine, arm: (at: number) => void) {
+  /** `commit` runs a verb with its effects and says whether more is to be flushed. */
+  constructor(
+    ports: ShellPorts,
+    engine: Engine,
+    commit: (verb: (tx: Tx) => void) => boolean,
+    arm: (at: number) => void,
+  ) {
     this.#ports = ports;
     this.#engine = engine;
+    this.#commit = commit;
     this.#arm = arm;
   }
 
@@ -54,11 +63,10 @@ export class Flusher {
     if (!next) return false;
     const { upto, records, deletes, rollup } = next;
     await within(FLUSH_TIMEOUT_MS, history.write({ queue, partition, records, deletes, rollup }));
-    const { effects } = this.#engine.write(this.#ports.now(), (tx) => {
+    return this.#commit((tx) => {
       confirmFlush(tx, upto, rollup ? rollup.upto : rolledUpto);
       tx.books.metrics.flushes += 1;
     });
-    return effects.flush;
   }
 
   #failed(error: unknown): void {

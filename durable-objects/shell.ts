@@ -60,7 +60,12 @@ export class QueueShell implements QueueRpc {
   constructor(ports: ShellPorts) {
     this.#ports = ports;
     this.#engine = new Engine(ports);
-    this.#flusher = new Flusher(ports, this.#engine, (at) => this.#arm(at));
+    this.#flusher = new Flusher(
+      ports,
+      this.#engine,
+      (verb) => this.#commit(verb).flush,
+      (at) => this.#arm(at),
+    );
   }
 
   /** To be awaited before anything else: learns whether an alarm is set. Writes nothing. */
@@ -159,24 +164,28 @@ export class QueueShell implements QueueRpc {
       if (next === null || next === Number.POSITIVE_INFINITY) return;
       if (next > this.#ports.now()) return this.#arm(next);
       this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
-      const { effects } = this.#engine.write(this.#ports.now(), wake);
-      this.#arm(effects.wakeAt);
-      await this.#send(effects);
+      const { flush } = this.#commit(wake);
       await this.#register();
-      if (effects.flush) await this.#flusher.flush();
+      if (flush) await this.#flusher.flush();
     } catch (error) {
       this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
       this.#ports.log("error", "alarm_failed", { queue: this.#ports.queue, error: String(error) });
     }
   }
 
-  /** Runs a verb and what follows from it: the alarm in the same turn, tickets and flush after the answer. */
+  /** Runs a verb and everything that follows from it. */
   #run<Result>(verb: (tx: Tx) => Result): Result {
+    const { result, flush } = this.#commit(verb);
+    if (flush) this.#ports.background(this.#flusher.flush());
+    return result;
+  }
+
+  /** Runs a verb, sets the alarm in the same turn, and sends tickets after the answer; says whether a flush is due. */
+  #commit<Result>(verb: (tx: Tx) => Result): { result: Result; flush: boolean } {
     const { result, effects } = this.#engine.write(this.#ports.now(), verb);
     this.#arm(effects.wakeAt);
-    if (effects.tickets.length > 0) this.#ports.background(this.#send(effects));
-    if (effects.flush) this.#ports.background(this.#flusher.flush());
-    return result;
+    if (effects.tickets.length > 0) this.#ports.background(this.#send(effects.tickets));
+    return { result, flush: effects.flush };
   }
 
   #look<Result>(look: (tx: Tx) => Result): Result | null {
@@ -199,8 +208,7 @@ export class QueueShell implements QueueRpc {
   }
 
   /** A ticket that cannot be sent counts as sent: it is found missing, and sent again, at the alarm. */
-  async #send({ tickets }: Effects): Promise<void> {
-    if (tickets.length === 0) return;
+  async #send(tickets: Effects["tickets"]): Promise<void> {
     const { queue, partition } = this.#ports;
     try {
       await this.#ports.tickets.send(tickets.map((channel) => ({ queue, partition, channel })));
@@ -222,7 +230,7 @@ export class QueueShell implements QueueRpc {
     const { history, queue, partition, now, within } = this.#ports;
     try {
       await within(REGISTER_TIMEOUT_MS, history.register(queue, partition, now()));
-      this.#engine.write(now(), operate.noteRegistered);
+      this.#commit(operate.noteRegistered);
     } catch (error) {
       this.#ports.log("warn", "register_failed", { queue, error: String(error) });
     }

@@ -4,7 +4,15 @@
  * @module
  */
 import type { ExchangeRequest, ExchangeResponse, LeasedJob, Outcome } from "../client/types.ts";
-import type { Channel, ExchangeInput, LeasedTuple, QueueRpc, StoredOptions, WireOutcome } from "../client/wire.ts";
+import {
+  type Channel,
+  type ExchangeInput,
+  type LeasedTuple,
+  type QueueRpc,
+  readOptions,
+  type StoredOptions,
+  type WireOutcome,
+} from "../client/wire.ts";
 
 /** Exchanges with one partition. Throws when the object cannot be reached or refuses the exchange as a whole. */
 export async function exchangeByRpc(
@@ -54,7 +62,7 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
     const [seq, task, payload, , fence, failures, createdAt, runAt, reopenedFence] = tuple;
     if (tuple[9] !== optionsText) {
       optionsText = tuple[9];
-      options = JSON.parse(optionsText) as StoredOptions;
+      options = readOptions(optionsText);
     }
     return {
       id: prefix + seq,
