@@ -10,6 +10,7 @@ import type { ExchangeInput } from "../../client/wire.ts";
 import { type Held, type Lane, type Session, setting } from "./books.ts";
 import { CLAIM_BYTES, WANT_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
+import { TEXT_BYTES } from "./rows.ts";
 import { tally } from "./tally.ts";
 
 type Head = [priority: number, rank: number, seq: number];
@@ -156,7 +157,7 @@ function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head):
 const LOAD = `
 SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence + 1, failures, created_at, run_at,
     reopened_fence, options)) AS jobs,
-  json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, coalesce(octet_length(payload), 0))) AS books
+  json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books
 FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane`;
 
 const CLAIM = `

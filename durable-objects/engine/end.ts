@@ -7,8 +7,9 @@
 import type { FinalState, Reason, UnfinishedState } from "../../client/types.ts";
 import { assert } from "./assert.ts";
 import { setting } from "./books.ts";
+import { chunks } from "./chunks.ts";
 import { laneOf } from "./lanes.ts";
-import { CHUNK_BYTES, FLUSH_JOBS } from "./limits.ts";
+import { FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
@@ -32,7 +33,7 @@ export interface End {
   /** How the attempt that ends here is noted; null: no attempt ends. */
   outcome: string | null;
   attemptError: { name: string; message: string } | null;
-  /** About how large the record is: payload and result. */
+  /** About how large the record is, at least. */
   bytes: number;
   runMs: number | null;
   waitMs: number | null;
@@ -103,7 +104,7 @@ export function endJobs(
     ["result", keep === "none" ? ends.filter((end) => end.to === "completed") : []],
     ["history", keep === "none" ? ends.filter((end) => end.to !== "completed") : ends],
   ] as const) {
-    for (const chunk of chunks(group)) endChunk(tx, kind, from, held, chunk);
+    for (const chunk of chunks(group, (end) => end.bytes, FLUSH_JOBS)) endChunk(tx, kind, from, held, chunk);
   }
 }
 
@@ -164,19 +165,4 @@ function countEnds(tx: Tx, ends: End[]) {
     if (end.waitMs !== null) observe(metrics.wait, end.waitMs);
   }
   return rollup;
-}
-
-function* chunks(ends: End[]): Generator<End[]> {
-  let chunk: End[] = [];
-  let bytes = 0;
-  for (const end of ends) {
-    if (chunk.length === FLUSH_JOBS || (chunk.length > 0 && bytes + end.bytes > CHUNK_BYTES)) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(end);
-    bytes += end.bytes;
-  }
-  if (chunk.length > 0) yield chunk;
 }

@@ -38,7 +38,8 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
     };
   }
   const session = before ?? newSession(input);
-  const repeated = input.n === lastN;
+  // Without a row it holds nothing: then settling again changes nothing, and answers the same.
+  const repeated = input.n === before?.n;
   session.n = input.n;
   if (!repeated) session.refused = settleAll(tx, session, input.settle);
   noteProgress(tx, session, input);

@@ -5,6 +5,7 @@
  */
 import { type JobRecord, readOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
+import { chunks } from "./chunks.ts";
 import { channelOf, internLane } from "./lanes.ts";
 import { CHUNK_BYTES } from "./limits.ts";
 import type { Tx } from "./ports.ts";
@@ -29,9 +30,9 @@ export type NewRow = [template: number, payload: string | null];
 
 const INSERT = `
 WITH t AS MATERIALIZED (
-  SELECT key AS k, value ->> 0 AS lane, value ->> 1 AS state, value ->> 2 AS priority, value ->> 3 AS rank,
-    value ->> 4 AS wake_at, value ->> 5 AS expires_at, value ->> 6 AS run_at, value ->> 7 AS timeout_ms,
-    value ->> 8 AS options
+  SELECT value ->> 0 AS k, value ->> 1 AS lane, value ->> 2 AS state, value ->> 3 AS priority, value ->> 4 AS rank,
+    value ->> 5 AS wake_at, value ->> 6 AS expires_at, value ->> 7 AS run_at, value ->> 8 AS timeout_ms,
+    value ->> 9 AS options
   FROM json_each(?2)
 )
 INSERT INTO jobs (seq, lane, state, priority, rank, wake_at, expires_at, fence, failures, lapses, created_at, run_at,
@@ -44,19 +45,27 @@ FROM json_each(?3) AS j CROSS JOIN t ON t.k = j.value ->> 0`;
 export function insertJobs(tx: Tx, templates: Stored[], jobs: NewRow[], request: string | null): number {
   for (const template of templates) assertEdge("enqueue", null, template.state);
   const firstSeq = tx.books.nextSeq;
-  const templatesJson = JSON.stringify(
-    templates.map((t) => [t.lane, t.state, t.priority, t.rank, t.wakeAt, t.expiresAt, t.runAt, t.timeoutMs, t.options]),
-  );
+  const tuples = templates.map((t, index) => tupleOf(t, index));
+  // Templates that do not fit one value together go with the jobs that use them.
+  const together = templates.reduce((bytes, t) => bytes + t.options.length, 0) <= CHUNK_BYTES;
+  const all = together ? JSON.stringify(tuples) : null;
+  const bytesOf = ([template, payload]: NewRow) =>
+    (payload?.length ?? 4) + 8 + (together ? 0 : templates[template]!.options.length);
   let seq = firstSeq;
-  for (const chunk of chunks(jobs)) {
+  for (const chunk of chunks(jobs, bytesOf)) {
+    const used = all ?? JSON.stringify([...new Set(chunk.map(([template]) => template))].map((index) => tuples[index]));
     const note = seq === firstSeq ? request : null;
-    tx.sql.exec(INSERT, seq, templatesJson, JSON.stringify(chunk), tx.now, note);
+    tx.sql.exec(INSERT, seq, used, JSON.stringify(chunk), tx.now, note);
     seq += chunk.length;
   }
   assert(seq === firstSeq + jobs.length, "every job got an id");
   tx.books.nextSeq = seq;
   countNew(tx, templates, jobs);
   return firstSeq;
+}
+
+function tupleOf(t: Stored, index: number) {
+  return [index, t.lane, t.state, t.priority, t.rank, t.wakeAt, t.expiresAt, t.runAt, t.timeoutMs, t.options];
 }
 
 function countNew(tx: Tx, templates: Stored[], jobs: NewRow[]): void {
@@ -70,23 +79,6 @@ function countNew(tx: Tx, templates: Stored[], jobs: NewRow[]): void {
       tx.due(template.wakeAt);
     }
   }
-}
-
-function* chunks(jobs: NewRow[]): Generator<NewRow[]> {
-  let chunk: NewRow[] = [];
-  let bytes = 0;
-  for (const job of jobs) {
-    // UTF-16 length: at most three bytes a unit, and the cut only has to stay far below the value limit.
-    const size = (job[1]?.length ?? 4) + 8;
-    if (chunk.length > 0 && bytes + size > CHUNK_BYTES) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(job);
-    bytes += size;
-  }
-  if (chunk.length > 0) yield chunk;
 }
 
 const REOPEN = `

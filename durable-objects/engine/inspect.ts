@@ -12,8 +12,8 @@ import {
   RECORD_FIELDS,
   readOptions,
 } from "../../client/wire.ts";
-import { RESULT_MEMORY_MS, STEP_ROWS } from "./limits.ts";
-import { findInOutbox, recordFromTuple } from "./outbox.ts";
+import { STEP_ROWS } from "./limits.ts";
+import { findInOutbox, isAnswered, recordFromTuple } from "./outbox.ts";
 import type { Row, Tx } from "./ports.ts";
 import { countJobs } from "./tally.ts";
 import { oldestReadyAt } from "./tickets.ts";
@@ -41,18 +41,16 @@ export function list(tx: Tx, input: ListInput): ListReply {
     STEP_ROWS,
   ) as unknown as JobRecord[];
   const gone = tx.sql.exec(
-    `SELECT o.kind AS kind, e.value AS record FROM outbox AS o, json_each(o.body) AS e
-     WHERE o.min_seq < ?1 AND o.body IS NOT NULL AND e.value ->> 0 < ?1 AND (o.kind <> 'result' OR o.created_at > ?2)
-     ORDER BY e.value ->> 0 DESC, o.id DESC LIMIT ?3`,
+    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS record FROM outbox AS o, json_each(o.body) AS e
+     WHERE o.min_seq < ?1 AND e.value ->> 0 < ?1 ORDER BY e.value ->> 0 DESC, o.id DESC LIMIT ?2`,
     below,
-    tx.now - RESULT_MEMORY_MS,
     STEP_ROWS,
   );
   const floor = Math.max(
     lowest(live, (row) => row.seq),
     lowest(gone, (row) => Number(JSON.parse(String(row.record))[0])),
   );
-  return merge(input, live, gone, floor);
+  return merge(tx, input, live, gone, floor);
 }
 
 /** Below the last row of a full step nothing was looked at. */
@@ -60,15 +58,17 @@ function lowest<Item>(rows: Item[], seqOf: (row: Item) => number): number {
   return rows.length < STEP_ROWS ? 0 : seqOf(rows.at(-1)!);
 }
 
-function merge(input: ListInput, live: JobRecord[], gone: Row[], floor: number): ListReply {
+function merge(tx: Tx, input: ListInput, live: JobRecord[], gone: Row[], floor: number): ListReply {
   const bySeq = new Map(live.map((record) => [record.seq, record]));
   const deleted = new Set<number>();
+  const elsewhere = new Set<number>();
   for (const row of gone) {
     const tuple = JSON.parse(String(row.record)) as unknown[];
     const seq = Number(tuple[0]);
     // Live rows come first, then the latest word of the outbox.
-    if (bySeq.has(seq) || deleted.has(seq)) continue;
-    if (row.kind === "delete") deleted.add(seq);
+    if (bySeq.has(seq) || deleted.has(seq) || elsewhere.has(seq)) continue;
+    if (!isAnswered(tx, row)) elsewhere.add(seq);
+    else if (row.kind === "delete") deleted.add(seq);
     else bySeq.set(seq, recordFromTuple(tuple));
   }
   const records = [...bySeq.values()].filter((record) => record.seq >= floor).sort((a, b) => b.seq - a.seq);

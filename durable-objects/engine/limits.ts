@@ -27,6 +27,9 @@ const QUERY_BYTES_MAX = 100_000;
 
 export const ATTEMPTS_KEPT = 20;
 export const ATTEMPT_MESSAGE_CHARS = 500;
+export const ERROR_NAME_CHARS = 256;
+export const ERROR_MESSAGE_CHARS = 4_096;
+export const ERROR_STACK_CHARS = 16_384;
 export const LAPSES_MAX = 5;
 export const DELAY_MS_MAX = 366 * DAY;
 export const RETRY_MS_MAX = 6 * HOUR;
@@ -56,7 +59,7 @@ export const FLUSH_MS = 2 * SECOND;
 /** Fewer ends than this wait for company before their counts cost a row of the history, or for ROLLUP_MS. */
 export const ROLLUP_ENDS_MIN = 4;
 export const ROLLUP_MS = 5 * MINUTE;
-/** A flushed outbox row above this keeps its request ids only. */
+/** A flushed outbox row above this keeps its request ids and the names of its jobs only. */
 export const STRIP_BYTES = 16 * 1024;
 
 assert(STEP_ROWS >= ENQUEUE_JOBS_MAX && STEP_ROWS >= WANT_MAX, "a verb takes what one call may carry");

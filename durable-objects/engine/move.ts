@@ -6,6 +6,7 @@
  */
 import type { UnfinishedState } from "../../client/types.ts";
 import { assert } from "./assert.ts";
+import { chunks } from "./chunks.ts";
 import { ATTEMPTS_KEPT } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { assertEdge, type Verb } from "./states.ts";
@@ -45,6 +46,9 @@ export function appendAttempt(now: string, worker: string, outcome: string, erro
       THEN json_remove(jobs.attempts, '$[0]') ELSE jobs.attempts END, '$[#]', ${attempt}) END`;
 }
 
+/** About what a move takes without its error. */
+const MOVE_BYTES = 200;
+
 const MOVE = `
 UPDATE jobs SET lane = v.lane, state = v.state, reason = v.reason, rank = coalesce(v.rank, jobs.rank),
   wake_at = v.wake_at, run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
@@ -65,7 +69,21 @@ export function moveJobs(
   held: { session: string; worker: string } | null,
   moves: Move[],
 ): void {
-  if (moves.length === 0) return;
+  for (const chunk of chunks(moves, bytesOf)) moveChunk(tx, verb, from, held, chunk);
+}
+
+/** Errors with their stacks are what makes a move large. */
+function bytesOf({ error, attemptError }: Move): number {
+  return MOVE_BYTES + (error?.length ?? 0) + (attemptError?.message.length ?? 0);
+}
+
+function moveChunk(
+  tx: Tx,
+  verb: Verb,
+  from: UnfinishedState,
+  held: { session: string; worker: string } | null,
+  moves: Move[],
+): void {
   for (const move of moves) assertEdge(verb, from, move.to);
   const rows = moves.map((m) => [
     m.seq,

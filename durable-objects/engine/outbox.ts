@@ -1,7 +1,8 @@
 /**
  * The outbox: finished jobs on their way to the history. A row stays until the history has it, until its counts
  * stand in the rollups, and until the request ids of its jobs are five minutes old; the newest stays for good,
- * because it holds the high-water mark of ids.
+ * because it holds the high-water mark of ids. Rows leave from the oldest on, without gaps: what the outbox says last
+ * of a job is then the last word on it, whatever was deleted.
  *
  * @module
  */
@@ -16,8 +17,11 @@ import {
   ROLLUP_MS,
   STRIP_BYTES,
 } from "./limits.ts";
-import type { Tx } from "./ports.ts";
+import type { Row, Tx } from "./ports.ts";
 import { mergeRollup } from "./rollup.ts";
+
+/** The fence of a job that was claimed once, and ended. */
+const FENCE_OF_ONE_ATTEMPT = 2;
 
 /** Takes the next outbox id, for a row of so many jobs, and notes that they wait to be flushed. */
 export function noteOutboxRow(tx: Tx, jobs: number): number {
@@ -68,10 +72,22 @@ export function nextFlush(
   const records: string[] = [];
   const deletes: [number, number][] = [];
   for (const { kind, body } of rows) {
-    if (kind === "history" && body !== null) records.push(String(body));
+    if (kind === "history") records.push(String(body));
     if (kind === "delete") deletes.push(...(JSON.parse(String(body)) as [number, number][]));
   }
+  if (rows.some(({ kind }) => kind === "result")) deletes.push(...earlierForms(tx, flushedUpto, upto));
   return { upto, ids, records, deletes, rollup: nextRollup(tx, upto) };
+}
+
+/** Jobs that are not kept, but of which the history may hold an earlier end: one that was reopened has a higher fence. */
+function earlierForms(tx: Tx, after: number, upto: number): [number, number][] {
+  const rows = tx.sql.exec(
+    `SELECT e.value ->> 0 AS seq, e.value ->> 1 AS fence FROM outbox AS o, json_each(o.body) AS e
+     WHERE o.id > ? AND o.id <= ? AND o.kind = 'result' AND e.value ->> 1 > ${FENCE_OF_ONE_ATTEMPT}`,
+    after,
+    upto,
+  );
+  return rows.map(({ seq, fence }): [number, number] => [Number(seq), Number(fence)]);
 }
 
 /** A lone end waits for company: its counts would cost as much as its history. */
@@ -100,6 +116,7 @@ export function rollupBetween(tx: Tx, after: number, upto: number): Rollup {
 /** The history has all rows up to `upto`, and the rollups those up to `rolledUpto`. */
 export function confirmFlush(tx: Tx, upto: number, rolledUpto: number): void {
   const { outbox } = tx.books;
+  strip(tx, outbox.flushedUpto, upto);
   outbox.flushedUpto = Math.max(outbox.flushedUpto, upto);
   outbox.rolledUpto = Math.max(outbox.rolledUpto ?? 0, rolledUpto);
   const [left] = tx.sql.exec(
@@ -111,39 +128,48 @@ export function confirmFlush(tx: Tx, upto: number, rolledUpto: number): void {
   trimOutbox(tx);
 }
 
-/** Deletes what nothing needs any more, and drops large bodies that the history has. */
+/** Of large bodies that the history has, the names of the jobs stay: for them the history is to be asked. */
+function strip(tx: Tx, after: number, upto: number): void {
+  tx.sql.exec(
+    `UPDATE outbox SET kind = 'sent',
+       body = (SELECT json_group_array(json_array(value ->> 0, value ->> 1)) FROM json_each(outbox.body))
+     WHERE id > ? AND id <= ? AND kind = 'history' AND octet_length(body) > ?`,
+    after,
+    upto,
+    STRIP_BYTES,
+  );
+}
+
+/** Deletes what nothing needs any more, up to the first row that something does. */
 export function trimOutbox(tx: Tx): void {
   const { outbox, nextOutboxId } = tx.books;
-  const done = Math.min(outbox.flushedUpto, outbox.rolledUpto ?? 0);
-  tx.sql.exec(
-    `DELETE FROM outbox WHERE id <= ?1 AND id < ?2 AND CASE kind
-       WHEN 'result' THEN created_at <= ?4 ELSE requests IS NULL OR created_at <= ?3 END`,
+  const done = Math.min(outbox.flushedUpto, outbox.rolledUpto ?? 0, nextOutboxId - 2);
+  const [needed] = tx.sql.exec(
+    `SELECT id FROM outbox WHERE id <= ?1 AND CASE WHEN kind = 'result' THEN created_at > ?3
+       ELSE requests IS NOT NULL AND created_at > ?2 END ORDER BY id LIMIT 1`,
     done,
-    nextOutboxId - 1,
     tx.now - REQUEST_MEMORY_MS,
     tx.now - RESULT_MEMORY_MS,
   );
-  tx.sql.exec(
-    "UPDATE outbox SET body = NULL WHERE id <= ? AND kind = 'history' AND octet_length(body) > ?",
-    outbox.flushedUpto,
-    STRIP_BYTES,
-  );
+  tx.sql.exec("DELETE FROM outbox WHERE id < ?", needed ? Number(needed.id) : done + 1);
+}
+
+/** Whether an outbox row still answers for its jobs: a result does for ten minutes, a stripped one not at all. */
+export function isAnswered(tx: Tx, { kind, created_at }: Row): boolean {
+  return kind === "result" ? Number(created_at) > tx.now - RESULT_MEMORY_MS : kind !== "sent";
 }
 
 export function recordFromTuple(tuple: unknown[]): JobRecord {
   return Object.fromEntries(RECORD_FIELDS.map((field, index) => [field, tuple[index]])) as unknown as JobRecord;
 }
 
-/** The latest word of the outbox on a job. */
+/** The latest word of the outbox on a job; null: it has none, or the history has to be asked. */
 export function findInOutbox(tx: Tx, seq: number): JobRecord | "deleted" | null {
   const [row] = tx.sql.exec(
-    `SELECT o.kind AS kind, e.value AS record FROM outbox AS o, json_each(o.body) AS e
-     WHERE o.min_seq <= ?1 AND o.max_seq >= ?1 AND o.body IS NOT NULL AND e.value ->> 0 = ?1
-       AND (o.kind <> 'result' OR o.created_at > ?2)
-     ORDER BY o.id DESC LIMIT 1`,
+    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS record FROM outbox AS o, json_each(o.body) AS e
+     WHERE o.min_seq <= ?1 AND o.max_seq >= ?1 AND e.value ->> 0 = ?1 ORDER BY o.id DESC LIMIT 1`,
     seq,
-    tx.now - RESULT_MEMORY_MS,
   );
-  if (!row) return null;
+  if (!row || !isAnswered(tx, row)) return null;
   return row.kind === "delete" ? "deleted" : recordFromTuple(JSON.parse(String(row.record)));
 }

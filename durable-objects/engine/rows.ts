@@ -8,12 +8,16 @@ import type { End } from "./end.ts";
 import type { Move } from "./move.ts";
 import type { Row } from "./ports.ts";
 
-/** About what a record holds besides payload and result. */
+/** About what a record holds besides the texts that are counted. */
 export const RECORD_BYTES = 300;
+
+/** SQL for the bytes of the texts of a row of `jobs`. */
+export const TEXT_BYTES = `(octet_length(options) + coalesce(octet_length(payload), 0)
+  + coalesce(octet_length(error), 0) + coalesce(octet_length(attempts), 0))`;
 
 /** Columns that these need. */
 export const WAITING_COLUMNS = `seq, fence, lane, state, run_at, expires_at, failures, lapses, declines, declined_since,
-  cancel_requested_at, created_at, request, session, coalesce(octet_length(payload), 0) AS bytes`;
+  cancel_requested_at, created_at, request, session, ${TEXT_BYTES} AS bytes`;
 
 const standing = (row: Row) => ({
   seq: Number(row.seq),

@@ -72,7 +72,7 @@ CREATE TABLE sessions (
 
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL CHECK (kind IN ('history', 'result', 'delete')),
+  kind TEXT NOT NULL CHECK (kind IN ('history', 'sent', 'result', 'delete')),
   count INTEGER NOT NULL,
   min_seq INTEGER NOT NULL,
   max_seq INTEGER NOT NULL,

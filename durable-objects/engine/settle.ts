@@ -5,13 +5,22 @@
  *
  * @module
  */
-import type { FinalState, Reason } from "../../client/types.ts";
+import type { FinalState, JobError, Reason } from "../../client/types.ts";
 import { readOptions, type StoredOptions, type WireOutcome } from "../../client/wire.ts";
 import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
 import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
 import { suspectLane } from "./lanes.ts";
-import { ATTEMPT_MESSAGE_CHARS, DECLINE_DEAD_MS, LAPSES_MAX, VALUE_BYTES_MAX } from "./limits.ts";
+import {
+  ATTEMPT_MESSAGE_CHARS,
+  DECLINE_DEAD_MS,
+  ERROR_MESSAGE_CHARS,
+  ERROR_NAME_CHARS,
+  ERROR_STACK_CHARS,
+  LAPSES_MAX,
+  utf8Bytes,
+  VALUE_BYTES_MAX,
+} from "./limits.ts";
 import { type Move, moveJobs } from "./move.ts";
 import type { Tx } from "./ports.ts";
 import { RECORD_BYTES } from "./rows.ts";
@@ -131,9 +140,8 @@ function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<De
 
 function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Decision & { to: FinalState }): End {
   const result = ending.outcome === "completed" ? (ending.result ?? null) : null;
-  const resultBytes = result === null ? 0 : result.length * 3;
-  // Both travel in one value, which production bounds; escaping at most doubles them.
-  const tooLarge = result !== null && 2 * (resultBytes / 3 + held.bytes) > VALUE_BYTES_MAX * 0.9;
+  const noted = notes(ending);
+  const tooLarge = result !== null && !fits(result, held.bytes);
   return {
     seq: ending.seq,
     fence: ending.fence,
@@ -147,11 +155,17 @@ function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Deci
     failures: to.failures ?? null,
     lapses: to.lapses ?? null,
     result: tooLarge ? null : result,
-    bytes: held.bytes + (result?.length ?? 0) + RECORD_BYTES,
+    bytes: held.bytes + (result?.length ?? 0) + (noted.error?.length ?? 0) + RECORD_BYTES,
     runMs: Math.max(0, tx.now - held.startedAt),
     waitMs: held.waitMs,
-    ...notes(ending),
+    ...noted,
   };
+}
+
+/** Whether a result and the rest of its record fit one value, which production bounds. Escaping at most doubles them. */
+function fits(result: string, restBytes: number): boolean {
+  const most = (VALUE_BYTES_MAX * 0.9) / 2 - restBytes;
+  return result.length * 3 <= most || utf8Bytes(result) <= most;
 }
 
 /** How the attempt is noted with the job. */
@@ -171,7 +185,7 @@ function errorOf(ending: Ending) {
   switch (ending.outcome) {
     case "failed":
     case "dead":
-      return ending.error ?? { name: "Error", message: "The worker gave no error", stack: null };
+      return cleanError(ending.error ?? { name: "Error", message: "The worker gave no error", stack: null });
     case "declined":
       return { name: "Declined", message: ending.code ?? "unknown_task", stack: null };
     case "cancelled":
@@ -179,6 +193,15 @@ function errorOf(ending: Ending) {
     default:
       return null;
   }
+}
+
+/** An error as it is kept. It comes from a worker, so its fields may be of any size and kind. */
+function cleanError({ name, message, stack }: JobError): JobError {
+  return {
+    name: String(name ?? "Error").slice(0, ERROR_NAME_CHARS),
+    message: message.slice(0, ERROR_MESSAGE_CHARS),
+    stack: typeof stack === "string" ? stack.slice(0, ERROR_STACK_CHARS) : null,
+  };
 }
 
 function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {

@@ -26,7 +26,8 @@ export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; 
   const { visitors, channels } = tx.books;
   if (!visitors.has(input.session) && input.channel) channels[input.channel].ticketsAt.shift();
   visitors.delete(input.session);
-  const backInMs = visit.full && input.channel ? channels[input.channel].runMs : visit.retryInMs;
+  const backInMs =
+    visit.full && input.channel ? Math.min(channels[input.channel].runMs, TICKET_MS_MIN) : visit.retryInMs;
   visitors.set(input.session, {
     n: input.n,
     channel: input.channel,
