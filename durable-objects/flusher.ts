@@ -74,7 +74,7 @@ export class Flusher {
     const delayMs = Math.min(RETRY_MS_MIN * 2 ** (this.#failures - 1), RETRY_MS_MAX);
     const now = this.#ports.now();
     this.#engine.read(now, (tx) => {
-      tx.books.outbox.retryAt = now + delayMs;
+      tx.books.outbox.retryAt = tx.now + delayMs;
       // It may have been applied with only the answer lost: what the rollups hold must be asked anew.
       tx.books.outbox.rolledUpto = null;
       tx.books.metrics.flushFailures += 1;

@@ -42,6 +42,7 @@ const ALARM_SOON_MS = 5;
 /** Armed before the alarm's work, in case that the work is cut short. */
 const ALARM_FALLBACK_MS = 30_000;
 const REGISTER_TIMEOUT_MS = 2_000;
+const READ_TIMEOUT_MS = 10_000;
 const RACES_MAX = 5;
 
 const notFound = (what: string): Refusal => ({
@@ -164,9 +165,9 @@ export class QueueShell implements QueueRpc {
       if (next === null || next === Number.POSITIVE_INFINITY) return;
       if (next > this.#ports.now()) return this.#arm(next);
       this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
-      const { flush } = this.#commit(wake);
-      await this.#register();
-      if (flush) await this.#flusher.flush();
+      // Nothing is awaited: no alarm comes while one is at work, and a slow history must not hold up what is due.
+      this.#run(wake);
+      this.#ports.background(this.#register());
     } catch (error) {
       this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
       this.#ports.log("error", "alarm_failed", { queue: this.#ports.queue, error: String(error) });
@@ -245,7 +246,7 @@ export class QueueShell implements QueueRpc {
     inObject: (tx: Tx, seq: number) => Done | Refusal | "absent",
     inHistory: (tx: Tx, found: JobRecord | null) => Done | Refusal | "absent",
   ): Promise<Done | Refusal> {
-    const { history, queue, partition } = this.#ports;
+    const { history, queue, partition, within } = this.#ports;
     const id = `${queue}:${partition}:${seq}`;
     for (let race = 0; race < RACES_MAX; race++) {
       const known = this.#look((tx) => (seq < tx.books.nextSeq ? moves(tx) : null));
@@ -253,7 +254,7 @@ export class QueueShell implements QueueRpc {
       const done = this.#run((tx) => inObject(tx, seq));
       if (done !== "absent") return done;
       if (this.#look((tx) => get(tx, seq)) === "deleted") return notFound(id);
-      const found = await history.read(queue, partition, seq);
+      const found = await within(READ_TIMEOUT_MS, history.read(queue, partition, seq));
       const reply = this.#run((tx) => {
         const here = inObject(tx, seq);
         if (here !== "absent") return here;
@@ -266,9 +267,10 @@ export class QueueShell implements QueueRpc {
   }
 }
 
-function nothingHere({ n, holding }: ExchangeInput): ExchangeReply {
+function nothingHere({ n, holding, settle }: ExchangeInput): ExchangeReply {
   const { leaseMs, slots } = DEFAULT_SETTINGS;
-  return { ok: true, n, jobs: "[]", lost: holding, refused: [], cancel: [], leaseMs, slots, retryInMs: null };
+  const refused = settle.map(({ seq, fence }) => ({ seq, fence, code: "not_held" }));
+  return { ok: true, n, jobs: "[]", lost: holding, refused, cancel: [], leaseMs, slots, retryInMs: null };
 }
 
 /** Changes with every end and every flush. */
