@@ -10,7 +10,7 @@ import { QueueHandle } from "./queue-handle.ts";
 import { createSend, type Fetch, type Send } from "./request.ts";
 import type { AnyTaskDeclaration, TaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
-import type { Duration, Job, JobId, JobState, Page, QueueSummary } from "./types.ts";
+import type { Duration, EnqueuedJob, Job, JobId, JobState, Page, QueueSummary } from "./types.ts";
 
 /** Where Millrace is, and how to reach it. */
 export interface ClientOptions {
@@ -115,12 +115,30 @@ export function createClient<Tasks = AnyTaskDeclaration[]>(options: ClientOption
     retryForMs,
   });
   const enqueuer = createEnqueuer(send);
+  return clientOver<Tasks>(send, {
+    async one(task, payload, about) {
+      return enqueuer.one(outgoing(task, [payload], about));
+    },
+    async many(task, payloads, about) {
+      return enqueuer.many(outgoing(task, payloads, about));
+    },
+  });
+}
+
+/** How new jobs reach their queue. */
+export interface Delivery {
+  one(task: string | AnyTaskDeclaration, payload: unknown, about?: EnqueueOptions): Promise<EnqueuedJob>;
+  many(task: string | AnyTaskDeclaration, payloads: Iterable<unknown>, about?: EnqueueOptions): Promise<EnqueuedJob[]>;
+}
+
+/** A client from its parts: how requests are sent, and how new jobs are. For hosts that have a shorter way than HTTP. */
+export function clientOver<Tasks>(send: Send, delivery: Delivery): Client<Tasks> {
   const client: Client = {
     async enqueue(task, payload?: unknown, about?: EnqueueOptions) {
-      return new EnqueuedJobHandle(send, await enqueuer.one(outgoing(task, [payload], about)));
+      return new EnqueuedJobHandle(send, await delivery.one(task, payload, about));
     },
     async enqueueMany(task, payloads, about) {
-      const made = await enqueuer.many(outgoing(task, payloads, about));
+      const made = await delivery.many(task, payloads, about);
       return made.map((job) => new EnqueuedJobHandle(send, job));
     },
     job: (id) => new JobHandle(send, id),
