@@ -59,27 +59,23 @@ async function mergeHour(db: D1Database, key: QueueKey, hour: number, grainMinut
     .all<Row>();
   if (rows.length === 0) return;
   const merged = mergeRows(rows, Math.max(grainMinutes, ...rows.map((row) => row.grain)));
-  const others = JSON.stringify(merged.others);
-  const { upto, from, to, body } = merged;
+  const { upto, others, from, to, body } = merged;
   await db.batch([
-    db
-      .prepare(REPLACE)
-      .bind(key.queue, key.partition, upto, others, from, to, merged.grainMinutes, body, merged.others.length + 1),
-    db.prepare(DELETE_MERGED).bind(key.queue, key.partition, upto, others, body),
+    db.prepare(REPLACE).bind(key.queue, key.partition, upto, from, to, merged.grainMinutes, body),
+    db.prepare(DELETE_MERGED).bind(key.queue, key.partition, JSON.stringify(others)),
   ]);
 }
 
-/** Only while all that was merged still stands: another run may have merged some of it meanwhile. */
+/**
+ * An update, never an insert: a merge takes an hour's lowest rows and new ones come above, so where another run got
+ * ahead, either the newest row is gone and all the others with it, or it holds what is written here.
+ */
 const REPLACE = `
-UPDATE rollups SET from_minute = ?5, to_minute = ?6, grain_minutes = ?7, body = ?8
-WHERE queue = ?1 AND partition = ?2 AND upto = ?3 AND ?9 = (
-  SELECT count(*) FROM rollups WHERE queue = ?1 AND partition = ?2
-  AND (upto = ?3 OR upto IN (SELECT value FROM json_each(?4))))`;
+UPDATE rollups SET from_minute = ?4, to_minute = ?5, grain_minutes = ?6, body = ?7
+WHERE queue = ?1 AND partition = ?2 AND upto = ?3`;
 
-/** Only if the merged row was written. */
 const DELETE_MERGED = `
-DELETE FROM rollups WHERE queue = ?1 AND partition = ?2 AND upto IN (SELECT value FROM json_each(?4))
-AND EXISTS (SELECT 1 FROM rollups WHERE queue = ?1 AND partition = ?2 AND upto = ?3 AND body = ?5)`;
+DELETE FROM rollups WHERE queue = ?1 AND partition = ?2 AND upto IN (SELECT value FROM json_each(?3))`;
 
 interface Merged {
   upto: number;

@@ -104,6 +104,15 @@ describe("the list over all queues", () => {
     expect(plan.results.map((row) => row.detail).join()).not.toContain("TEMP B-TREE");
   });
 
+  it("shows nothing older than where one of its searches stopped, so that what it finds later still fits in", async () => {
+    await register(db, "mail", 0, NOW);
+    const newest = Array.from({ length: 10_500 }, (_, i) => record({ seq: i + 1, state: "dead", finishedAt: NOW + 9 }));
+    const rare = (seq: number, finishedAt: number, state: FinalState) =>
+      record({ seq, finishedAt, state, task: "rare" });
+    await store("mail", [...newest, rare(20_001, NOW + 1, "completed"), rare(20_002, NOW + 2, "dead")]);
+    expect((await listAll({ task: "rare" })).ids).toEqual(["mail:20002", "mail:20001"]);
+  });
+
   it("looks for completed jobs among the latest accepted of each queue only", async () => {
     const jobs = Array.from({ length: 10_500 }, (_, i): [number, number] => [i + 1, NOW + i]);
     await storeIn(
