@@ -175,9 +175,12 @@ async function answers(url: string): Promise<boolean> {
 
 /** The first error that wrangler told, in one line. */
 function reason(lines: string[]): string {
-  const at = lines.findIndex((line) => line.includes("[ERROR]"));
-  const told = lines.slice(Math.max(at, 0), Math.max(at, 0) + 4).map((line) => line.trim());
-  return told.length === 0 ? "it said nothing." : told.join(" ").replace("✘ [ERROR] ", "");
+  const first = lines.findIndex((line) => line.includes("[ERROR]") && !line.includes("Build failed with"));
+  const from = lines.slice(Math.max(0, first));
+  const rest = from.slice(1, 4);
+  const next = rest.findIndex((line) => /^[✘▲]/.test(line.trim()));
+  const told = [from[0] ?? "it said nothing.", ...(next < 0 ? rest : rest.slice(0, next))];
+  return told.map((line) => line.trim().replace("✘ [ERROR] ", "")).join(" ");
 }
 
 /** Locally nothing fires cron triggers by itself. */

@@ -12,6 +12,7 @@ const CHATTER = [
   /^Your Worker has access to the following bindings/,
   /^Binding\s+Resource/,
   /^env\.\w+ .*\s(local|remote|not supported)\s*$/,
+  /^Note that there is a newer version of Wrangler/,
   /Scheduled Workers are not automatically triggered/,
   /^\s*To manually trigger a scheduled event, run:/,
   /^\s*curl "http:\/\/.*\/scheduled"/,
