@@ -5,7 +5,7 @@
  * @module
  */
 import type { Engine } from "./engine/engine.ts";
-import { confirmFlush, nextFlush } from "./engine/outbox.ts";
+import { beginFlush, confirmFlush, nextFlush } from "./engine/outbox.ts";
 import type { Tx } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
 
@@ -54,7 +54,7 @@ export class Flusher {
   /** Sends the next rows; true when more are due. */
   async #flushOnce(): Promise<boolean> {
     const { history, queue, partition, within } = this.#ports;
-    const known = this.#engine.read(this.#ports.now(), (tx) => tx.books.outbox.rolledUpto);
+    const known = this.#engine.read(this.#ports.now(), beginFlush);
     const rolledUpto = known ?? (await within(FLUSH_TIMEOUT_MS, history.rollupUpto(queue, partition)));
     const next = this.#engine.read(this.#ports.now(), (tx) => {
       tx.books.outbox.rolledUpto = rolledUpto;

@@ -56,6 +56,8 @@ export const IDEMPOTENCY_MS = DAY;
 export const RESULT_MEMORY_MS = 10 * MINUTE;
 export const FLUSH_JOBS = 500;
 export const FLUSH_MS = 2 * SECOND;
+/** One step of a flush is two calls of the history at most, each of which is given up after 30 s. */
+export const FLUSH_AT_MOST_MS = 65 * SECOND;
 /** Fewer ends than this wait for company before their counts cost a row of the history, or for ROLLUP_MS. */
 export const ROLLUP_ENDS_MIN = 4;
 export const ROLLUP_MS = 5 * MINUTE;

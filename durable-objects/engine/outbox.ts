@@ -9,6 +9,7 @@
 import { type HistoryBatch, type JobRecord, RECORD_FIELDS, type Rollup } from "../../client/wire.ts";
 import {
   CHUNK_BYTES,
+  FLUSH_AT_MOST_MS,
   FLUSH_JOBS,
   FLUSH_MS,
   REQUEST_MEMORY_MS,
@@ -28,10 +29,22 @@ export function noteOutboxRow(tx: Tx, jobs: number): number {
   const { outbox } = tx.books;
   outbox.unflushed += jobs;
   outbox.oldestAt ??= tx.now;
-  tx.due(Math.max(tx.now + FLUSH_MS, outbox.retryAt));
+  tx.due(flushDueAt(tx));
   const id = tx.books.nextOutboxId;
   tx.books.nextOutboxId += 1;
   return id;
+}
+
+/** When finished jobs are due in the history: two seconds after the first of them, and not before `retryAt`. */
+export function flushDueAt({ books: { outbox } }: Tx): number {
+  if (outbox.unflushed === 0 || outbox.oldestAt === null) return Number.POSITIVE_INFINITY;
+  return Math.max(outbox.oldestAt + FLUSH_MS, outbox.retryAt);
+}
+
+/** A flush begins: until it is over, or for longer than it can take, no other is due. Answers `rolledUpto` if known. */
+export function beginFlush({ now, books: { outbox } }: Tx): number | null {
+  outbox.retryAt = now + FLUSH_AT_MOST_MS;
+  return outbox.rolledUpto;
 }
 
 /** Asks the history to forget a job, whatever it has of it up to `fence`. */
@@ -67,7 +80,10 @@ export function nextFlush(
     jobs += Number(row.count);
   }
   const upto = ids.at(-1);
-  if (upto === undefined) return null;
+  if (upto === undefined) {
+    tx.books.outbox.retryAt = 0;
+    return null;
+  }
   const rows = tx.sql.exec("SELECT kind, body FROM outbox WHERE id > ? AND id <= ? ORDER BY id", flushedUpto, upto);
   const records: string[] = [];
   const deletes: [number, number][] = [];
@@ -125,6 +141,8 @@ export function confirmFlush(tx: Tx, upto: number, rolledUpto: number): void {
   );
   outbox.unflushed = Number(left?.jobs ?? 0);
   outbox.oldestAt = left?.oldest == null ? null : Number(left.oldest);
+  outbox.retryAt = 0;
+  tx.due(flushDueAt(tx));
   trimOutbox(tx);
 }
 

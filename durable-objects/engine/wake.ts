@@ -6,29 +6,33 @@
 
 import { promoteDue } from "./due.ts";
 import { lapseOverdue } from "./lapse.ts";
-import { FLUSH_MS } from "./limits.ts";
+import { flushDueAt } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
 import { sessionDueAt } from "./sessions.ts";
 import { pacePatience } from "./tickets.ts";
+
+/** In case that the flush which is due now is cut short. */
+const FLUSH_AGAIN_MS = 30_000;
 
 /** Does what is due, a bounded step of it; asks to be woken at once when more is. */
 export function wake(tx: Tx): void {
   const moreToPromote = promoteDue(tx);
   const moreToLapse = lapseOverdue(tx);
   pacePatience(tx);
-  const next = nextDue(tx);
-  if (Number.isFinite(next)) tx.due(next);
+  tx.due(nextJobDue(tx));
+  // The shell flushes what is due as soon as this is committed.
+  const flushAt = flushDueAt(tx);
+  tx.due(flushAt > tx.now ? flushAt : tx.now + FLUSH_AGAIN_MS);
   if (moreToPromote || moreToLapse) tx.due(tx.now);
 }
 
-/**
- * The earliest instant at which anything is due, tickets apart (they are noted when decided). Finished jobs are due
- * in the history two seconds after the first of them, or when its next try is.
- */
+/** The earliest instant at which anything is due, tickets apart (they are noted when decided). */
 export function nextDue(tx: Tx): number {
-  const { wakeAt, sessions, outbox } = tx.books;
+  return Math.min(nextJobDue(tx), flushDueAt(tx));
+}
+
+function nextJobDue({ books: { wakeAt, sessions } }: Tx): number {
   let next = wakeAt;
   for (const session of sessions.values()) next = Math.min(next, sessionDueAt(session));
-  if (outbox.unflushed > 0) next = Math.min(next, Math.max((outbox.oldestAt ?? 0) + FLUSH_MS, outbox.retryAt));
   return next;
 }
