@@ -58,9 +58,9 @@ export class QueueShell implements QueueRpc {
   #armedAt: number | null = null;
   #registering: Promise<void> | null = null;
 
-  constructor(ports: ShellPorts) {
+  constructor(ports: ShellPorts, engine: Engine = new Engine(ports)) {
     this.#ports = ports;
-    this.#engine = new Engine(ports);
+    this.#engine = engine;
     this.#flusher = new Flusher(
       ports,
       this.#engine,
