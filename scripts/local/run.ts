@@ -20,7 +20,7 @@ export interface Run {
 
 const ENV = "MILLRACE_RUN";
 /** How long a former run may take to notice that its parent is gone. */
-const LEAVE_MS = 3_000;
+const LEAVE_MS = 6_000;
 
 export function runEnvironment(id: string): { [name: string]: string } {
   return { [ENV]: id };
