@@ -78,7 +78,7 @@ export class Attempt {
     let input: unknown = this.job.payload;
     if (task.input) {
       const checked = task.input["~standard"].validate(input);
-      const result = checked instanceof Promise ? await checked : checked;
+      const result = isThenable(checked) ? await checked : checked;
       if (result.issues) return { outcome: "dead", error: invalidInput(task.name, result.issues) };
       input = result.value;
     }
@@ -89,7 +89,7 @@ export class Attempt {
     try {
       const returned = task.run(input, this.#context());
       // No await for a handler that is done: a microtask a job is felt at tens of thousands a second.
-      const value = returned instanceof Promise ? await returned : returned;
+      const value = isThenable(returned) ? await returned : returned;
       return controlOf(value) ?? this.#completed(value);
     } catch (error) {
       return this.#failed(error, task);
@@ -185,6 +185,11 @@ export class Attempt {
       },
     };
   }
+}
+
+/** Query builders are thenables of their own: `instanceof Promise` would leave them unrun. */
+function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof (value as PromiseLike<Value> | null | undefined)?.then === "function";
 }
 
 const NOTE_CHARS_MAX = 1_000;
