@@ -12,6 +12,7 @@ import { createBindingClient } from "./client.ts";
 import { type Config, type MillraceConfig, queueSettings, readConfig } from "./config.ts";
 import { createConsumer, type QueueHandler } from "./consumer.ts";
 import { createHistory } from "./history/write.ts";
+import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
 import { createSweep } from "./scheduled.ts";
 import { sendTickets } from "./tickets.ts";
@@ -52,7 +53,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   const deps = {
     config,
     stub: (env: unknown, queue: string) => bindings.stub(env, queue, 0),
-    history: bindings.database,
+    history: (env: unknown) => historyReads(bindings.database(env)),
     version: VERSION,
   };
   const app = createApp({ ...deps, token: (env: unknown) => textOf(env, "MILLRACE_TOKEN") });
