@@ -1,0 +1,228 @@
+/**
+ * What a program says to `createMillrace`, checked at once: a mistake in code is found when the Worker starts.
+ *
+ * @module
+ */
+import { parseDuration } from "../client/duration.ts";
+import type { StandardSchemaV1 } from "../client/standard-schema.ts";
+import type { AnyTaskDeclaration } from "../client/task.ts";
+import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
+import type { Backoff, QueueConfig } from "../client/types.ts";
+import type { Settings } from "../client/wire.ts";
+import { errorsOf } from "./issues.ts";
+import { LATER_SETTINGS, queueConfig, toSettings } from "./settings.ts";
+
+/** Names of the bindings in the Worker's environment. */
+export interface BindingNames {
+  /** The Durable Object namespace. @default {"MILLRACE"} */
+  object?: string;
+  /** The Cloudflare Queue for tickets. @default {"TICKETS"} */
+  tickets?: string;
+  /** The same for jobs whose attempts may take over 30 s. @default {"TICKETS_LONG"} */
+  ticketsLong?: string;
+  /** The D1 database of the history. @default {"DB"} */
+  history?: string;
+}
+
+/** What `createMillrace` takes. */
+export interface MillraceConfig {
+  /** Every task that jobs may name; those with a handler also run in this Worker. */
+  tasks: readonly AnyTaskDeclaration[];
+  /**
+   * Queues by name or pattern (`"tenant-*"`, or `"*"` for any), with their settings. A task's own queue and `"default"`
+   * need not stand here. An exact name goes before a pattern, a longer pattern before a shorter one.
+   */
+  queues?: { [nameOrPattern: string]: QueueConfig & { delivery?: "push" } };
+  /** Where the app is mounted: `"/jobs"` serves `/jobs/v1/…`. @default {""} */
+  basePath?: string;
+  bindings?: BindingNames;
+  /** Largest payload as JSON, in bytes; at most 524,288. @default {131_072} */
+  maxPayloadBytes?: number;
+  log?: {
+    /** One line for each job that starts and ends. @default {false} */
+    jobs?: boolean;
+  };
+}
+
+/** A task with its options in the units of the wire. */
+export interface KnownTask {
+  declaration: AnyTaskDeclaration;
+  queue: string;
+  priority: number;
+  maxAttempts: number;
+  /** The declared policy; null for the default's, or where the task decides by a function of its own. */
+  backoff: Backoff | null;
+  timeoutMs: number;
+  expiresInMs: number | null;
+  tags: string[];
+  meta: { [key: string]: unknown } | null;
+  version: string | null;
+  validate: StandardSchemaV1["~standard"]["validate"] | null;
+}
+
+/** A config after its check. */
+export interface Config {
+  tasks: ReadonlyMap<string, KnownTask>;
+  queues: ReadonlyMap<string, Partial<Settings>>;
+  /** The longest first. */
+  patterns: readonly { pattern: string; matches: RegExp; settings: Partial<Settings> }[];
+  basePath: string;
+  bindings: Required<BindingNames>;
+  maxPayloadBytes: number;
+  log: { jobs: boolean };
+}
+
+export const DEFAULT_QUEUE = "default";
+/** A job of a push queue runs in a consumer Worker, which lives for 15 minutes. */
+export const PUSH_TIMEOUT_MS = 13 * 60_000;
+
+const PATTERN = /^[a-z0-9*][a-z0-9._*-]{0,127}$/;
+const KEYS = ["tasks", "queues", "basePath", "bindings", "maxPayloadBytes", "log"];
+const LATER_KEYS = ["schedules"];
+const BINDINGS: Required<BindingNames> = {
+  object: "MILLRACE",
+  tickets: "TICKETS",
+  ticketsLong: "TICKETS_LONG",
+  history: "DB",
+};
+const PAYLOAD_BYTES = { usual: 128 * 1024, most: 512 * 1024 };
+
+/**
+ * Checks a config and puts it into the form that the Worker uses.
+ *
+ * @throws {TypeError | RangeError} naming what is wrong and what it should be
+ */
+export function readConfig(config: MillraceConfig): Config {
+  checkKeys("createMillrace", config, KEYS, LATER_KEYS);
+  const tasks = readTasks(config.tasks);
+  const { exact, patterns } = readQueues(config.queues ?? {});
+  for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
+    if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name))) exact.set(name, {});
+  }
+  checkKeys("log", config.log ?? {}, ["jobs"]);
+  return {
+    tasks,
+    queues: exact,
+    patterns,
+    basePath: readBasePath(config.basePath ?? ""),
+    bindings: readBindings(config.bindings ?? {}),
+    maxPayloadBytes: readMaxPayload(config.maxPayloadBytes ?? PAYLOAD_BYTES.usual),
+    log: { jobs: config.log?.jobs === true },
+  };
+}
+
+/** The settings that code gives a queue (absent ones have Millrace's default); null when it is not declared. */
+export function queueSettings(config: Config, queue: string): Partial<Settings> | null {
+  const exact = config.queues.get(queue);
+  if (exact) return exact;
+  if (!QUEUE_NAME.test(queue)) return null;
+  return config.patterns.find(({ matches }) => matches.test(queue))?.settings ?? null;
+}
+
+function readTasks(tasks: readonly AnyTaskDeclaration[]): Map<string, KnownTask> {
+  if (!Array.isArray(tasks)) throw new TypeError(`tasks is a list of what defineTask makes, not ${typeof tasks}.`);
+  const known = new Map<string, KnownTask>();
+  for (const [index, task] of tasks.entries()) {
+    if (typeof task?.handler !== "function" || !TASK_NAME.test(task.name)) {
+      throw new TypeError(`tasks[${index}] is not what defineTask makes: list defineTask({ … }) or its .handler(…).`);
+    }
+    if (known.has(task.name)) {
+      throw new TypeError(`Two tasks are called "${task.name}": a name is how jobs find their task, so it is unique.`);
+    }
+    known.set(task.name, readTask(task));
+  }
+  return known;
+}
+
+function readTask(task: AnyTaskDeclaration): KnownTask {
+  const { input } = task;
+  const timeoutMs = parseDuration(task.timeout ?? "5m");
+  if (timeoutMs > PUSH_TIMEOUT_MS) {
+    throw new RangeError(
+      `Task "${task.name}" has a timeout of ${task.timeout}, and an attempt in a consumer Worker takes at most 13m: shorten it, or split the work. Longer attempts need a remote worker, which is not built yet.`,
+    );
+  }
+  return {
+    declaration: task,
+    queue: task.queue ?? DEFAULT_QUEUE,
+    priority: task.priority ?? 0,
+    maxAttempts: task.maxAttempts ?? 8,
+    backoff: typeof task.backoff === "object" ? task.backoff : null,
+    timeoutMs,
+    expiresInMs: task.expiresIn === undefined ? null : parseDuration(task.expiresIn),
+    tags: [...(task.tags ?? [])],
+    meta: task.meta ?? null,
+    version: task.version ?? null,
+    validate: input ? (value) => input["~standard"].validate(value) : null,
+  };
+}
+
+function readQueues(queues: NonNullable<MillraceConfig["queues"]>) {
+  const exact = new Map<string, Partial<Settings>>();
+  const patterns: { pattern: string; matches: RegExp; settings: Partial<Settings> }[] = [];
+  for (const [name, queue] of Object.entries(queues)) {
+    const settings = readQueue(name, queue);
+    if (QUEUE_NAME.test(name)) exact.set(name, settings);
+    else if (name.includes("*") && PATTERN.test(name)) patterns.push({ pattern: name, matches: glob(name), settings });
+    else {
+      throw new TypeError(
+        `queues["${name}"]: a queue's name is 1 to 128 of a-z 0-9 . _ -, beginning with a letter or digit; in a pattern, * stands for any of them.`,
+      );
+    }
+  }
+  patterns.sort((a, b) => b.pattern.length - a.pattern.length);
+  return { exact, patterns };
+}
+
+function readQueue(name: string, queue: QueueConfig & { delivery?: string }): Partial<Settings> {
+  const where = `queues["${name}"]`;
+  if (typeof queue !== "object" || queue === null) throw new TypeError(`${where} is an object, {} for the defaults.`);
+  const { delivery = "push", ...settings } = queue;
+  if (delivery !== "push") {
+    throw new TypeError(`${where}.delivery is "push", not ${JSON.stringify(delivery)}: pull queues are not built yet.`);
+  }
+  const checked = queueConfig.safeParse(settings);
+  if (checked.success) return toSettings(checked.data as QueueConfig);
+  const known = [...Object.keys(queueConfig.shape), "delivery"];
+  const [wrong] = errorsOf(checked.error.issues, settings, "", { known, later: LATER_SETTINGS });
+  throw new TypeError(`${where}: ${wrong!.path} ${wrong!.message}`);
+}
+
+/** `*` stands for any characters of a name, none included. */
+function glob(pattern: string): RegExp {
+  const parts = pattern.split(/\*+/).map((part) => part.replaceAll(".", "\\."));
+  return new RegExp(`^${parts.join("[a-z0-9._-]*")}$`);
+}
+
+function readBasePath(basePath: string): string {
+  if (basePath === "" || basePath === "/") return "";
+  if (typeof basePath === "string" && /^(\/[A-Za-z0-9._~-]+)+$/.test(basePath)) return basePath;
+  throw new TypeError(
+    `basePath is a path such as "/jobs", without a slash at its end, not ${JSON.stringify(basePath)}.`,
+  );
+}
+
+function readBindings(bindings: BindingNames): Required<BindingNames> {
+  checkKeys("bindings", bindings, Object.keys(BINDINGS));
+  for (const [key, name] of Object.entries(bindings)) {
+    if (name !== undefined && (typeof name !== "string" || name === "")) {
+      throw new TypeError(`bindings.${key} is the name of a binding, not ${JSON.stringify(name)}.`);
+    }
+  }
+  const given = Object.fromEntries(Object.entries(bindings).filter(([, name]) => name !== undefined));
+  return { ...BINDINGS, ...given };
+}
+
+function readMaxPayload(bytes: number): number {
+  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= PAYLOAD_BYTES.most) return bytes;
+  throw new RangeError(`maxPayloadBytes is a whole number from 1 to ${PAYLOAD_BYTES.most} (512 KiB), not ${bytes}.`);
+}
+
+function checkKeys(what: string, value: object, known: string[], later: string[] = []): void {
+  if (typeof value !== "object" || value === null) throw new TypeError(`${what} takes an object, not ${typeof value}.`);
+  for (const key of Object.keys(value)) {
+    if (known.includes(key)) continue;
+    const built = later.includes(key) ? "which is not built yet" : `which is not known. There are: ${known.join(", ")}`;
+    throw new TypeError(`${what} was given "${key}", ${built}.`);
+  }
+}

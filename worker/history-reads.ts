@@ -1,0 +1,69 @@
+/**
+ * What the API reads of the history and the registry, as a port: the app itself does not know D1.
+ *
+ * @module
+ */
+import type { Page, QueueSummary } from "../client/types.ts";
+import type { JobRecord } from "../client/wire.ts";
+import { checkHistory, type HistoryHealth } from "./history/health.ts";
+import { listQueueHistory, type QueueListInput, readJob } from "./history/read.ts";
+import { type FinishedListInput, type FinishedPage, listFinished } from "./history/recent.ts";
+import { getQueue, listQueues, markPaused } from "./history/registry.ts";
+import { type LiveRollup, type SummaryInput, type SummaryItem, summarise } from "./history/summary.ts";
+import { createHistory } from "./history/write.ts";
+
+/** A queue as the registry last heard of it. */
+export interface RegisteredQueue {
+  name: string;
+  paused: boolean;
+  /** False: it had nothing to do for ten minutes and means to do nothing: asking it would wake it. */
+  awake: boolean;
+}
+
+/** Every method but `check` rejects with the database's error when that fails. */
+export interface HistoryReads {
+  job(queue: string, partition: number, seq: number): Promise<JobRecord | null>;
+  jobsOfQueue(input: QueueListInput): Promise<{ items: JobRecord[]; scannedTo: number | null }>;
+  finishedJobs(input: FinishedListInput): Promise<FinishedPage>;
+  queues(page: { cursor: string | null; limit: number }): Promise<Page<QueueSummary>>;
+  queue(name: string): Promise<QueueSummary | null>;
+  markPaused(queue: string, paused: boolean, now: number): Promise<void>;
+  rollupUpto(queue: string, partition: number): Promise<number>;
+  summary(input: SummaryInput, live: LiveRollup[]): Promise<{ items: SummaryItem[]; complete: boolean }>;
+  registered(now: number): Promise<RegisteredQueue[]>;
+  check(): Promise<HistoryHealth>;
+}
+
+/** The port on D1. */
+export function historyReads(db: D1Database): HistoryReads {
+  return {
+    job: (queue, partition, seq) => readJob(db, queue, partition, seq),
+    jobsOfQueue: (input) => listQueueHistory(db, input),
+    finishedJobs: (input) => listFinished(db, input),
+    queues: (page) => listQueues(db, page),
+    queue: (name) => getQueue(db, name),
+    markPaused: (queue, paused, now) => markPaused(db, queue, paused, now),
+    rollupUpto: (queue, partition) => createHistory(db).rollupUpto(queue, partition),
+    summary: (input, live) => summarise(db, input, live),
+    registered: (now) => registered(db, now),
+    check: () => checkHistory(db),
+  };
+}
+
+const AWAKE_MS = 10 * 60_000;
+const MINUTE_MS = 60_000;
+const MAX_QUEUES = 1_000;
+
+/** Awake: it means to wake, was made or changed lately, or had jobs that ended lately. */
+async function registered(db: D1Database, now: number): Promise<RegisteredQueue[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT name, paused, next_wake_at IS NOT NULL OR updated_at > ?1 OR coalesce((
+         SELECT to_minute FROM rollups WHERE queue = q.name AND partition = q.partition ORDER BY upto DESC LIMIT 1
+       ), 0) > ?2 AS awake
+       FROM queues AS q WHERE partition = 0 ORDER BY name LIMIT ${MAX_QUEUES}`,
+    )
+    .bind(now - AWAKE_MS, Math.floor((now - AWAKE_MS) / MINUTE_MS))
+    .all<{ name: string; paused: number; awake: number }>();
+  return results.map(({ name, paused, awake }) => ({ name, paused: paused !== 0, awake: awake !== 0 }));
+}

@@ -1,0 +1,209 @@
+/**
+ * Jobs as callers ask for them, made into what the object takes: options resolved (job > task > queue > default),
+ * payloads checked and serialised once. All or nothing.
+ *
+ * Hot: most of the cost of an enqueue over HTTP is here. Jobs that ask for the same are checked once and share one
+ * template, found by a key made of their options.
+ *
+ * @module
+ */
+import type { StandardIssue, StandardResult } from "../client/standard-schema.ts";
+import type { NewJob } from "../client/types.ts";
+import type { JobTemplate } from "../client/wire.ts";
+import { type Config, type KnownTask, queueSettings } from "./config.ts";
+import { pathOf } from "./issues.ts";
+import { isDeeperThan, joinPath, MAX_BODY_BYTES, MAX_DEPTH, utf8Bytes } from "./json.ts";
+import { type Refused, refuse } from "./problem.ts";
+import { makeTemplate } from "./template.ts";
+
+export const MAX_JOBS = 1_000;
+
+export interface ResolveInput {
+  /** Null: the one that the jobs' task declares. */
+  queue: string | null;
+  jobs: readonly NewJob[];
+  /** Who asks, where tokens name an actor. */
+  actor: string | null;
+  /** True when payloads come straight from `JSON.parse`; others are checked as their task will see them, after JSON. */
+  parsed?: boolean;
+  /** True when `jobs` is one job that does not stand in a list: errors then name its fields without an index. */
+  single?: boolean;
+  /** @default Date.now() */
+  now?: number;
+}
+
+export interface Resolved {
+  ok: true;
+  queue: string;
+  templates: JobTemplate[];
+  /** Index into `templates`, and the payload as JSON text. */
+  jobs: [template: number, payload: string | null][];
+}
+
+interface Made {
+  index: number;
+  task: KnownTask;
+}
+
+/**
+ * Checks and resolves up to 1,000 jobs of one call.
+ *
+ * Refusals: `invalid_request` (also for an undeclared name that cannot be one), `not_found` for a queue that is not
+ * declared, `unknown_task`, `payload_too_large`. They name the index of the first bad job.
+ */
+export async function resolveJobs(config: Config, input: ResolveInput): Promise<Resolved | Refused> {
+  const { jobs, parsed = false, single = false, actor, now = Date.now() } = input;
+  if (jobs.length < 1 || jobs.length > MAX_JOBS) {
+    return refuse("invalid_request", `A call makes 1 to ${MAX_JOBS} jobs, not ${jobs.length}.`);
+  }
+  let { queue } = input;
+  const made = new Map<string, Made>();
+  const templates: JobTemplate[] = [];
+  const resolved: Resolved["jobs"] = [];
+  const checks: { at: number; result: Promise<StandardResult<unknown>>; task: string }[] = [];
+  let chars = 0;
+
+  for (let at = 0; at < jobs.length; at++) {
+    const job = jobs[at]!;
+    const where = single ? "" : `jobs[${at}]`;
+    if (typeof job !== "object" || job === null || Array.isArray(job)) {
+      return refuse("invalid_request", `A job is an object: { "task": …, "payload": … }.`, [
+        { path: where, message: `is not an object` },
+      ]);
+    }
+    const key = keyOf(job);
+    let found = made.get(key);
+    if (found === undefined) {
+      const template = makeTemplate(config, job, { where, actor, now });
+      if (!template.ok) return template;
+      queue ??= template.task.queue;
+      const elsewhere = refuseQueue(config, input.queue, queue, template.task, where);
+      if (elsewhere) return elsewhere;
+      found = { index: templates.push(template.template) - 1, task: template.task };
+      made.set(key, found);
+    }
+    const text = toText(job.payload, config.maxPayloadBytes, where);
+    if (typeof text === "object" && text !== null) return text;
+    chars += text === null ? 0 : text.length;
+    if (chars > MAX_BODY_BYTES) return refuse("payload_too_large", "A call holds at most 8 MiB: make several.");
+    if (found.task.validate !== null) {
+      const value = parsed || text === null ? job.payload : JSON.parse(text);
+      const { name } = found.task.declaration;
+      const result = validate(found.task.validate, value);
+      if (result instanceof Promise) checks.push({ at, result, task: name });
+      else if (result.issues) return refusePayload(result.issues, name, where);
+    }
+    resolved.push([found.index, text]);
+  }
+  for (const { at, result, task } of checks) {
+    const { issues } = await result;
+    if (issues) return refusePayload(issues, task, single ? "" : `jobs[${at}]`);
+  }
+  return { ok: true, queue: queue!, templates, jobs: resolved };
+}
+
+/** Equal for jobs that ask for the same, payload aside. Lengths stand before texts, so that no text can feign another. */
+function keyOf(job: NewJob): string {
+  let key = "";
+  for (const name in job) {
+    if (name === "payload") continue;
+    const value: unknown = job[name as keyof NewJob];
+    if (value === undefined) continue;
+    const text = typeof value === "string" ? value : shown(value);
+    key += `${name.length}:${name}${typeof value}${text.length}:${text}`;
+  }
+  return key;
+}
+
+function shown(value: unknown): string {
+  if (value instanceof Date) return `date ${value.getTime()}`;
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return "cannot be shown";
+  }
+}
+
+function refuseQueue(
+  config: Config,
+  asked: string | null,
+  queue: string,
+  task: KnownTask,
+  where: string,
+): Refused | null {
+  if (asked === null && queue !== task.queue) {
+    return refuse("invalid_request", "All jobs of one call go to one queue: make a call for each, or name the queue.", [
+      { path: joinPath(where, "task"), message: `goes to "${task.queue}", and the jobs before it to "${queue}"` },
+    ]);
+  }
+  if (queueSettings(config, queue) !== null) return null;
+  return refuse("not_found", undeclared(config, queue));
+}
+
+/** What to say of a queue that no name or pattern of the config covers. */
+export function undeclared(config: Config, queue: string): string {
+  const names = [...config.queues.keys(), ...config.patterns.map(({ pattern }) => pattern)].slice(0, 20);
+  return `Queue "${queue}" is not declared: there are ${names.join(", ")}. Declare it in "queues" of createMillrace.`;
+}
+
+/** The payload as JSON text; null for none. */
+function toText(payload: unknown, maxBytes: number, where: string): string | null | Refused {
+  if (payload === undefined) return null;
+  const path = joinPath(where, "payload");
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(payload);
+  } catch (error) {
+    return refuse("invalid_request", "A payload is JSON.", [
+      { path, message: `cannot be sent as JSON: ${(error as Error)?.message ?? error}` },
+    ]);
+  }
+  if (text === undefined) {
+    return refuse("invalid_request", "A payload is JSON.", [{ path, message: `is a ${typeof payload}` }]);
+  }
+  // A UTF-16 unit is at most three bytes, so most texts need no counting.
+  const bytes = text.length * 3 <= maxBytes ? 0 : text.length > maxBytes ? text.length : utf8Bytes(text);
+  if (bytes > maxBytes) {
+    return refuse("payload_too_large", `A payload holds at most ${maxBytes} bytes as JSON: store more elsewhere.`, [
+      { path, message: `holds ${bytes === text.length ? "at least " : ""}${bytes} bytes` },
+    ]);
+  }
+  if (isDeeperThan(text, MAX_DEPTH)) {
+    return refuse("invalid_request", `A payload nests at most ${MAX_DEPTH} arrays and objects.`, [
+      { path, message: "nests deeper than that" },
+    ]);
+  }
+  // JSON.stringify writes half of a surrogate pair as an escape, and whole ones as they are.
+  if (text.includes("\\ud") && LONE_SURROGATE.test(text)) {
+    return refuse("invalid_request", "A payload is text that UTF-8 can hold.", [
+      { path, message: "holds half of a surrogate pair, which is no character" },
+    ]);
+  }
+  return text;
+}
+
+/** The escape, after an even number of backslashes. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
+type Result = StandardResult<unknown>;
+
+/** A schema that throws on what callers send is not their fault to see, but it is a refusal. */
+function validate(check: NonNullable<KnownTask["validate"]>, value: unknown): Result | Promise<Result> {
+  try {
+    const result = check(value);
+    return result instanceof Promise ? result.catch(() => UNCHECKED) : result;
+  } catch {
+    return UNCHECKED;
+  }
+}
+
+const UNCHECKED: Result = { issues: [{ message: "is nothing that the task's schema can check" }] };
+const MAX_ISSUES = 20;
+
+function refusePayload(issues: readonly StandardIssue[], task: string, where: string): Refused {
+  const errors = issues.slice(0, MAX_ISSUES).map(({ path = [], message }) => {
+    const keys = path.map((part) => (typeof part === "object" ? part.key : part));
+    return { path: pathOf(keys, joinPath(where, "payload")), message: String(message).slice(0, 500) };
+  });
+  return refuse("invalid_request", `The payload is not what task "${task}" takes.`, errors);
+}

@@ -1,0 +1,135 @@
+/**
+ * `POST /v1/queues/{queue}/jobs` and `POST /v1/jobs`.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { EnqueuedJob, NewJob } from "../../client/types.ts";
+import type { EnqueueInput } from "../../client/wire.ts";
+import { sha256Text } from "../bytes.ts";
+import { queueName } from "../fields.ts";
+import { formatJobId } from "../job.ts";
+import { type Refused, refuse } from "../problem.ts";
+import { type ResolveInput, resolveJobs } from "../resolve.ts";
+import { enqueued, jobOrJobs, jobOrJobsWithQueue, queueParams } from "../schemas.ts";
+import { type Answer, type Call, route } from "./route.ts";
+
+const headers = z.object({
+  "Idempotency-Key": z.string().max(255).optional().describe("The same call within 24 h makes nothing new."),
+  "Millrace-Request-Id": z.string().optional().describe("The same call within 5 min makes nothing new (the SDK's)."),
+});
+const answers = {
+  201: { description: "The jobs, in order: all were made, or none.", schema: enqueued },
+};
+const errors = ["not_found", "conflict", "payload_too_large", "unsupported_media_type", "unknown_task"] as const;
+
+export const enqueueToQueue = route({
+  method: "post",
+  path: "/v1/queues/{queue}/jobs",
+  summary: "Enqueue one job, or up to 1,000",
+  params: queueParams,
+  body: { schema: jobOrJobs, checked: false },
+  headers,
+  answers,
+  errors: [...errors, "idempotency_mismatch"],
+  handle: (call) => enqueue(call, call.params.queue),
+});
+
+export const enqueueToTask = route({
+  method: "post",
+  path: "/v1/jobs",
+  summary: "Enqueue to the queue that the task declares, or that the body names",
+  body: { schema: jobOrJobsWithQueue, checked: false },
+  headers,
+  answers,
+  errors: [...errors, "idempotency_mismatch"],
+  handle: (call) => enqueue(call, null),
+});
+
+async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string | null): Promise<Answer> {
+  const asked = readJobs(call.body, pathQueue);
+  if (!asked.ok) return asked;
+  const keys = readKeys(call, pathQueue);
+  if (!keys.ok) return keys;
+  const resolved = await resolveJobs(call.config, { ...asked.ask, actor: null, parsed: true });
+  if (!resolved.ok) return resolved;
+  const { queue, templates, jobs } = resolved;
+  const { requestId } = keys;
+  const idempotency = await keys.idempotency(queue);
+  const reply = await call.stub(queue).enqueue({ templates, jobs, requestId, idempotency });
+  if (!reply.ok) return reply;
+  const made = reply.jobs.map(
+    ({ seq, state, outcome }): EnqueuedJob => ({ id: formatJobId(queue, 0, seq), state, outcome }),
+  );
+  return {
+    ok: true,
+    status: 201,
+    body: asked.ask.single ? made[0] : { jobs: made },
+    headers: reply.replayed ? { "idempotency-replayed": "true" } : {},
+  };
+}
+
+type Asked = { ok: true; ask: Pick<ResolveInput, "queue" | "jobs" | "single"> } | Refused;
+
+/** One job, or `{ jobs: [ … ] }`; beside it `queue`, where the path names none. */
+function readJobs(body: unknown, pathQueue: string | null): Asked {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    const is = Array.isArray(body) ? "a list" : body === null ? "null" : `a ${typeof body}`;
+    return refuse("invalid_request", `The body is ${is}: send one job, or { "jobs": [ … ] }.`);
+  }
+  const { queue: bodyQueue, ...rest } = body as Record<string, unknown>;
+  if (bodyQueue !== undefined) {
+    const wrong = wrongQueue(bodyQueue, pathQueue);
+    if (wrong) return refuse("invalid_request", "The queue is not valid.", [{ path: "queue", message: wrong }]);
+  }
+  const queue = pathQueue ?? (bodyQueue as string | undefined) ?? null;
+  if (!Object.hasOwn(rest, "jobs"))
+    return { ok: true, ask: { queue, jobs: [rest as unknown as NewJob], single: true } };
+  const strangers = Object.keys(rest).filter((key) => key !== "jobs");
+  if (strangers.length > 0) {
+    const said = strangers
+      .slice(0, 20)
+      .map((key) => ({ path: key.slice(0, 80), message: "stands in each of the jobs" }));
+    return refuse("invalid_request", 'Beside "jobs" there is nothing but "queue".', said);
+  }
+  if (!Array.isArray(rest.jobs)) {
+    return refuse("invalid_request", "The body is not valid.", [
+      { path: "jobs", message: "is a list of 1 to 1,000 jobs" },
+    ]);
+  }
+  return { ok: true, ask: { queue, jobs: rest.jobs as NewJob[] } };
+}
+
+function wrongQueue(queue: unknown, pathQueue: string | null): string | null {
+  if (pathQueue !== null) return "is named by the path already: leave it out";
+  const checked = queueName.safeParse(queue);
+  return checked.success ? null : checked.error.issues[0]!.message;
+}
+
+interface Keys {
+  ok: true;
+  requestId: EnqueueInput["requestId"];
+  /** Made once the queue is known. */
+  idempotency(queue: string): Promise<EnqueueInput["idempotency"]>;
+}
+
+function readKeys(
+  { request, bytes, tokenScope }: Call<unknown, unknown, unknown>,
+  pathQueue: string | null,
+): Keys | Refused {
+  const requestId = request.headers.get("millrace-request-id");
+  if (requestId !== null && !/^[A-Za-z0-9_-]{1,64}$/.test(requestId)) {
+    return refuse("invalid_request", "Millrace-Request-Id is 1 to 64 of letters, digits, _ and -.");
+  }
+  const key = request.headers.get("idempotency-key");
+  if (key === null) return { ok: true, requestId, idempotency: async () => null };
+  if (key.length < 1 || key.length > 255) {
+    return refuse("invalid_request", `Idempotency-Key has 1 to 255 characters, not ${key.length}.`);
+  }
+  const route = pathQueue === null ? "jobs" : "queue";
+  const idempotency = async (queue: string) => ({
+    key: await sha256Text(JSON.stringify([tokenScope, route, queue, key])),
+    bodyHash: await sha256Text(bytes),
+  });
+  return { ok: true, requestId, idempotency };
+}

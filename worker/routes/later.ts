@@ -1,0 +1,35 @@
+/**
+ * Routes of later chapters of the contract: known, and refused.
+ *
+ * @module
+ */
+
+/** Method and path, `{name}` standing for one segment. */
+export const LATER_ROUTES: readonly [method: string, path: string][] = [
+  ["GET", "/v1/queues/{queue}/limits"],
+  ["PUT", "/v1/queues/{queue}/limits/{kind}/{value}/pause"],
+  ["GET", "/v1/jobs/{id}/explain"],
+  ["GET", "/v1/queues/{queue}/schedules"],
+  ["PUT", "/v1/queues/{queue}/schedules/{name}"],
+  ["GET", "/v1/queues/{queue}/schedules/{name}"],
+  ["DELETE", "/v1/queues/{queue}/schedules/{name}"],
+  ["POST", "/v1/queues/{queue}/schedules/{name}/run"],
+  ["POST", "/v1/queues/{queue}/schedules/{name}/pause"],
+  ["POST", "/v1/queues/{queue}/schedules/{name}/resume"],
+  ["POST", "/v1/queues/{queue}/schedules/{name}/backfill"],
+  ["POST", "/v1/operations"],
+  ["GET", "/v1/operations/{id}"],
+  ["DELETE", "/v1/operations/{id}"],
+  ["GET", "/v1/errors"],
+  ["POST", "/v1/queues/{queue}/drain"],
+  ["POST", "/v1/queues/{queue}/purge"],
+  ["POST", "/v1/queues/{queue}/exchange"],
+  ["GET", "/v1/queues/{queue}/connect"],
+  ["GET", "/v1/jobs/{id}/events"],
+  ["GET", "/v1/queues/{queue}/events"],
+  ["GET", "/v1/tokens"],
+  ["POST", "/v1/tokens"],
+  ["DELETE", "/v1/tokens/{id}"],
+  ["GET", "/v1/audit"],
+  ["POST", "/v1/hooks/{name}"],
+];
