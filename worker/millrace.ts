@@ -12,7 +12,7 @@ import { createBindingClient } from "./client.ts";
 import { type Config, type MillraceConfig, queueSettings, readConfig } from "./config.ts";
 import { createConsumer, type QueueHandler } from "./consumer.ts";
 import { createHistory } from "./history/write.ts";
-import { historyReads, historyReads } from "./history-reads.ts";
+import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
 import { createSweep } from "./scheduled.ts";
 import { sendTickets } from "./tickets.ts";
