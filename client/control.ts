@@ -9,6 +9,8 @@ import type { Duration } from "./types.ts";
 /** `Symbol.for`, so that two copies of this package recognise each other's values. */
 const CONTROL: unique symbol = Symbol.for("millrace.control");
 
+const REASON_CHARS_MAX = 4_096;
+
 /** What a handler asked for by returning {@link snooze} or {@link cancel}. */
 export type Control = { outcome: "snoozed"; forMs: number } | { outcome: "cancelled"; reason?: string };
 
@@ -45,11 +47,17 @@ export function cancel(reason?: string): Cancel {
   });
 }
 
-/** What `value`, as a handler returned it, asks for; null when it is an ordinary result. Never throws. */
+/**
+ * What `value`, as a handler returned it, asks for; null when it is an ordinary result. Never throws. It is read field
+ * by field, because a Proxy of the handler's own answers to every name.
+ */
 export function controlOf(value: unknown): Control | null {
   try {
-    return (value as Partial<Snooze & Cancel> | null | undefined)?.[CONTROL] ?? null;
+    const { outcome, forMs, reason } = (value as { [CONTROL]?: Record<string, unknown> } | null)?.[CONTROL] ?? {};
+    if (outcome === "snoozed" && typeof forMs === "number") return { outcome, forMs };
+    if (outcome !== "cancelled") return null;
+    return reason === undefined ? { outcome } : { outcome, reason: String(reason).slice(0, REASON_CHARS_MAX) };
   } catch {
-    return null; // a Proxy or getter of the handler's own
+    return null;
   }
 }

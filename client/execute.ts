@@ -110,7 +110,8 @@ export class Attempt {
     if (text.length * 3 > this.#ports.maxResultBytes && utf8Bytes(text) > this.#ports.maxResultBytes) {
       return { outcome: "completed", reason: "result_too_large" };
     }
-    return { outcome: "completed", result: value as Json };
+    // As it is now: the handler may keep what it returned and change it, and JSON may not hold that.
+    return { outcome: "completed", result: typeof value === "object" ? JSON.parse(text) : (value as Json) };
   }
 
   #failed(thrown: unknown, task: AnyTaskDeclaration | null): Ending {

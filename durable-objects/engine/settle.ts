@@ -187,9 +187,10 @@ function errorOf(ending: Ending) {
     case "dead":
       return cleanError(ending.error ?? { name: "Error", message: "The worker gave no error", stack: null });
     case "declined":
-      return { name: "Declined", message: ending.code ?? "unknown_task", stack: null };
+      return cleanError({ name: "Declined", message: String(ending.code ?? "unknown_task"), stack: null });
     case "cancelled":
-      return ending.reason === undefined ? null : { name: "Cancelled", message: ending.reason, stack: null };
+      if (ending.reason === undefined) return null;
+      return cleanError({ name: "Cancelled", message: String(ending.reason), stack: null });
     default:
       return null;
   }
