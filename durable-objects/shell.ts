@@ -24,7 +24,8 @@ import { setting } from "./engine/books.ts";
 import { Engine } from "./engine/engine.ts";
 import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
-import { describe, get, list } from "./engine/inspect.ts";
+import { describe, get } from "./engine/inspect.ts";
+import { list } from "./engine/list.ts";
 import * as operate from "./engine/operate.ts";
 import { rollupBetween, trimOutbox } from "./engine/outbox.ts";
 import type { Effects, Tx } from "./engine/ports.ts";
@@ -91,7 +92,7 @@ export class QueueShell implements QueueRpc {
   }
 
   async list(input: ListInput): Promise<ListReply> {
-    return this.#look((tx) => list(tx, input)) ?? { items: [], scannedTo: null, deleted: [] };
+    return this.#look((tx) => list(tx, input)) ?? { items: [], scannedTo: null, hidden: [] };
   }
 
   async cancel(seq: number): Promise<Reply<{ job: JobRecord }>> {
@@ -137,6 +138,8 @@ export class QueueShell implements QueueRpc {
   /** The second waker: does what the alarm would, and tidies what needs no hurry. */
   async poke(): Promise<PokeReply | null> {
     if (!this.#exists()) return null;
+    // What is set is looked up and not believed: to find a lost alarm is what this is for.
+    this.#armedAt = await this.#ports.alarm.get();
     this.#run((tx) => {
       wake(tx);
       trimOutbox(tx);
