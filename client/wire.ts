@@ -243,8 +243,8 @@ export interface ListReply {
   items: JobRecord[];
   /** Jobs below this seq were not looked at; null: all were. */
   scannedTo: number | null;
-  /** Sequence numbers that were deleted and may still stand in the history. */
-  deleted: number[];
+  /** Jobs that were looked at and are not in `items`, of which the history may hold an older form: not to be shown. */
+  hidden: number[];
 }
 
 export interface QueueDescription {

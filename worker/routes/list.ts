@@ -74,7 +74,7 @@ async function readPage(
   const past =
     states?.length === 0 ? nothing : await call.history().jobsOfQueue({ ...input, states, queue, partition: 0 });
   const floor = Math.max(here.scannedTo ?? 0, past.scannedTo ?? 0);
-  const hidden = new Set([...here.deleted, ...here.items.map(({ seq }) => seq)]);
+  const hidden = new Set([...here.hidden, ...here.items.map(({ seq }) => seq)]);
   const records = [...here.items, ...past.items.filter(({ seq }) => !hidden.has(seq))]
     .filter(({ seq }) => seq >= floor)
     .sort((a, b) => b.seq - a.seq);
