@@ -16,6 +16,12 @@ import { freePort } from "./local/port.ts";
 import { makeToken } from "./local/token.ts";
 import { ROOT } from "./root.ts";
 
+const NOTES: { [what: string]: string } = {
+  "delivered twice": "under one Idempotency-Key, so the receiver can tell",
+  retried: "after a failure, or because the runtime was killed",
+  dead: "refused with 422, which no retry mends",
+};
+
 function readArguments(): { folder: string | undefined; crash: boolean } {
   try {
     const { values, positionals } = parseArgs({ options: { "no-crash": { type: "boolean" } }, allowPositionals: true });
@@ -47,8 +53,11 @@ async function main(): Promise<boolean> {
   const { counts, missing } = await work(settings, tools);
   tools.view.close();
 
-  const width = Math.max(...counts.map(([what]) => what.length));
-  for (const [what, count] of counts) console.log(`  ${what.padEnd(width)}  ${count}`);
+  const digits = String(files.length).length;
+  for (const [what, count] of counts) {
+    const note = count > 0 ? (NOTES[what] ?? "") : "";
+    console.log(`  ${what.padEnd(16)} ${String(count).padStart(digits)}  ${note}`.trimEnd());
+  }
   for (const line of missing.slice(0, 20)) console.error(`  missing: ${line}`);
   if (missing.length > 20) console.error(`  … and ${missing.length - 20} more`);
   const took = `${((Date.now() - startedAt) / 1_000).toFixed(0)} s, ${crash ? "killed once with -9" : "no crash"}`;

@@ -5,7 +5,7 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CannotGoOn } from "./local/error.ts";
@@ -68,6 +68,7 @@ export async function startLocal(options: LocalOptions): Promise<Local> {
   await assertFree(port);
 
   const run = randomUUID();
+  emptyFolder(join(stateDir, "tmp"));
   const launch = launcher({ ...options, run, runFile, stateDir });
   await applyMigrations(launch, stateDir, options.config);
   const { wrangler, lines } = launch(serveArguments(port), { MILLRACE_TOKEN: token });
@@ -96,6 +97,12 @@ export async function startLocal(options: LocalOptions): Promise<Local> {
   return { url, token, pid: wrangler.pid, ended, stop, kill9 };
 }
 
+/** For what wrangler puts into temporary folders: it clears them only when it ends in good order. */
+function emptyFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+}
+
 type Launch = (
   args: string[],
   env?: { [name: string]: string },
@@ -112,7 +119,12 @@ function launcher(options: LocalOptions & { run: string; runFile: string }): Lau
     writeRun(runFile, { id: run, leader: null });
     const wrangler = startWrangler([...args, "--config", config, "--persist-to", stateDir], {
       cwd: ROOT,
-      env: { ...env, ...runEnvironment(run), WRANGLER_REGISTRY_PATH: join(stateDir, "registry") },
+      env: {
+        ...env,
+        ...runEnvironment(run),
+        WRANGLER_REGISTRY_PATH: join(stateDir, "registry"),
+        TMPDIR: join(stateDir, "tmp"),
+      },
       onLine(line) {
         lines.push(line);
         if (lines.length > 100) lines.shift();

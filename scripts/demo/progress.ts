@@ -12,15 +12,21 @@ const BAR_AT_MOST = 30;
 const BAR_AT_LEAST = 8;
 const PLAIN_EVERY_MS = 2_000;
 
-/** The line, cut to fit `columns`: first the bar shrinks and goes, then the end is cut off. */
+/** The line within `columns`: the bar shrinks first, then states are left out from the end, then the bar too. */
 export function formatProgress({ total, done, counts, phase }: Progress, columns: number): string {
-  const width = String(total).length;
-  const number = `${String(done).padStart(width)}/${total}`;
-  const states = Object.entries(counts ?? {}).filter(([, count]) => count > 0);
-  const tail = [phase, ...states.map(([state, count]) => `${count} ${state}`)].join(" · ");
-  const room = columns - number.length - tail.length - 4;
-  const bar = room < BAR_AT_LEAST ? "" : `${formatBar(total === 0 ? 1 : done / total, Math.min(room, BAR_AT_MOST))} `;
-  return `${bar}${number}  ${tail}`.slice(0, Math.max(columns, 0));
+  const number = `${String(done).padStart(String(total).length)}/${total}`;
+  const parts = Object.entries(counts ?? {}).flatMap(([state, count]) => (count > 0 ? [`${count} ${state}`] : []));
+  const whole = [phase, ...parts].join(" · ");
+  const room = Math.max(columns - number.length - whole.length - 3, BAR_AT_LEAST);
+  const bar = formatBar(total === 0 ? 1 : done / total, Math.min(room, BAR_AT_MOST));
+  const head = `${bar} ${number}`.length <= columns ? `${bar} ${number}` : number;
+  const fits = (text: string) => head.length + 2 + text.length <= columns;
+  let tail = phase;
+  for (const part of parts) {
+    if (!fits(`${tail} · ${part}`)) break;
+    tail += ` · ${part}`;
+  }
+  return (fits(tail) ? `${head}  ${tail}` : head).slice(0, Math.max(columns, 0));
 }
 
 function formatBar(share: number, cells: number): string {

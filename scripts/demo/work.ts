@@ -29,6 +29,11 @@ export interface Tools {
 
 const QUEUE = "demo";
 const WORKING = "working";
+/** Jobs that may run at once: few enough to watch. */
+const AT_ONCE = 12;
+/** What the receiver's answers take together, unless that makes one of them too slow. */
+const WORK_MS = 5_000;
+const MAX_ANSWER_MS = 250;
 /** Files that are read and enqueued at a time. */
 const CHUNK = 500;
 const LOOK_EVERY_MS = 150;
@@ -41,7 +46,8 @@ export async function work(settings: Settings, tools: Tools): Promise<Reconcilia
   const { files, stateDir } = settings;
   const { port, token, view } = tools;
   const expected: Expected = new Map();
-  const receiver = await startReceiver({ expected, delayMs: Math.min(100, 10_000 / files.length) });
+  const delayMs = Math.min(MAX_ANSWER_MS, (WORK_MS * AT_ONCE) / files.length);
+  const receiver = await startReceiver({ expected, delayMs });
   const start = () => startLocal({ port, stateDir, token, quiet: true });
   view.show({ total: files.length, done: 0, counts: null, phase: "starting" });
   let local: Local = await start();
@@ -73,8 +79,8 @@ async function enqueueAll(
   expected: Expected,
   accepted: Map<string, string>,
 ): Promise<void> {
-  // So that what runs at the moment of the kill is soon given to somebody else; the default is 30 s.
-  await client.queue(QUEUE).configure({ lease: "5s" });
+  // A short lease, so that what runs at the moment of the kill is soon given to somebody else; the default is 30 s.
+  await client.queue(QUEUE).configure({ lease: "5s", concurrency: AT_ONCE });
   for (let from = 0; from < files.length; from += CHUNK) {
     const reports = await Promise.all(files.slice(from, from + CHUNK).map((name) => readFile(folder, name)));
     for (const [at, { name, size, digest }] of reports.entries())

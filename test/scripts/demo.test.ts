@@ -112,8 +112,16 @@ describe("the progress", () => {
     expect(formatProgress(progress, columns).length).toBeLessThanOrEqual(columns);
   });
 
-  it("keeps the number where there is no room for a bar", () => {
-    expect(formatProgress(progress, 30)).toBe(" 50/200  working · 120 ready ·");
+  it.each([
+    [52, "██░░░░░░░░  50/200  working · 120 ready · 30 running"],
+    [49, "██░░░░░░  50/200  working · 120 ready"],
+    [40, "██░░░░░░  50/200  working · 120 ready"],
+    [30, "██░░░░░░  50/200  working"],
+    [16, "██░░░░░░  50/200"],
+    [15, " 50/200"],
+    [3, " 50"],
+  ])("leaves out what does not fit %i columns", (columns, line) => {
+    expect(formatProgress(progress, columns)).toBe(line);
   });
 
   it("stands complete when there is nothing to do", () => {
