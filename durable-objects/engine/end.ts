@@ -55,9 +55,9 @@ interface Columns {
 const intoOutbox = (c: Columns): string => `
 INSERT INTO outbox (id, kind, count, min_seq, max_seq, high_water, created_at, body, rollup, requests)
 SELECT ?4, ?5, count(*), min(jobs.seq), max(jobs.seq), ?6, ?7,
-  json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, ${c.state}, ${c.reason}, jobs.priority,
-    ${c.failures}, ${c.lapses}, jobs.payload, jobs.encoding, ${c.result}, ${c.error}, jobs.progress, ${c.attempts},
-    jobs.options, jobs.created_at, jobs.run_at, jobs.started_at, ${NOW}, jobs.cancel_requested_at)),
+  json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, ${c.state}, jobs.created_at, ${NOW}, '' ||
+    json_array(${c.reason}, jobs.priority, ${c.failures}, ${c.lapses}, jobs.payload, jobs.encoding, ${c.result},
+      ${c.error}, jobs.progress, ${c.attempts}, jobs.options, jobs.run_at, jobs.started_at, jobs.cancel_requested_at))),
   ?9,
   nullif(json_group_array(json_array(jobs.seq, jobs.created_at, jobs.request)) FILTER (WHERE jobs.request IS NOT NULL), '[]')
 FROM json_each(?1) AS e

@@ -7,6 +7,7 @@
 import { assert } from "./assert.ts";
 import { type Books, openBooks } from "./books.ts";
 import { bounded, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
+import { beginFlush, flushDueAt } from "./outbox.ts";
 import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
 import { migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
@@ -56,7 +57,10 @@ export class Engine {
         const tx = this.#tx(this.#books, now, due);
         const result = verb(tx);
         const tickets = decideTickets(tx);
-        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush: flushIsDue(tx) };
+        const flush = flushIsDue(tx);
+        if (flush) beginFlush(tx);
+        due(flushDueAt(tx));
+        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush };
         return { result, effects };
       });
     } catch (error) {

@@ -115,7 +115,7 @@ function settledBefore(tx: Tx, seq: number, fence: number): boolean {
        SELECT 1 FROM jobs, json_each(jobs.attempts) AS a
        WHERE jobs.seq = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
      ) OR EXISTS (
-       SELECT 1 FROM outbox AS o, json_each(o.body) AS e, json_each(e.value ->> 13) AS a
+       SELECT 1 FROM outbox AS o, json_each(o.body) AS e, json_each((e.value ->> 6) ->> 9) AS a
        WHERE o.kind <> 'delete' AND o.min_seq <= ?1 AND o.max_seq >= ?1 AND o.body IS NOT NULL
          AND e.value ->> 0 = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
      ) AS settled`,

@@ -7,10 +7,10 @@
  * @module
  */
 import type { JobState } from "../../client/types.ts";
-import { type JobRecord, type ListInput, type ListReply, readOptions } from "../../client/wire.ts";
+import { type JobRecord, type ListInput, type ListReply, readOptions, recordOf } from "../../client/wire.ts";
 import { COLUMNS } from "./inspect.ts";
 import { CLAIM_BYTES, STEP_ROWS } from "./limits.ts";
-import { isAnswered, recordFromTuple } from "./outbox.ts";
+import { isAnswered } from "./outbox.ts";
 import type { Row, Tx } from "./ports.ts";
 
 /** What of a job a filter needs. */
@@ -72,8 +72,8 @@ function goneHeads(tx: Tx, below: number): Head[] {
     `SELECT o.id AS outbox_id, o.kind AS kind, o.created_at AS row_created_at, e.value ->> 0 AS seq,
        CASE o.kind WHEN 'delete' THEN '' ELSE e.value ->> 2 END AS task,
        CASE o.kind WHEN 'delete' THEN 'deleted' ELSE e.value ->> 3 END AS state, 0 AS retrying,
-       CASE o.kind WHEN 'delete' THEN '{}' ELSE e.value ->> 14 END AS options,
-       CASE o.kind WHEN 'delete' THEN 0 ELSE e.value ->> 15 END AS created_at, octet_length(e.value) AS bytes
+       CASE o.kind WHEN 'delete' THEN '{}' ELSE (e.value ->> 6) ->> 10 END AS options,
+       CASE o.kind WHEN 'delete' THEN 0 ELSE e.value ->> 4 END AS created_at, octet_length(e.value) AS bytes
      FROM outbox AS o, json_each(o.body) AS e
      WHERE o.min_seq < ?1 AND e.value ->> 0 < ?1 ORDER BY e.value ->> 0 DESC, o.id DESC LIMIT ?2`,
     below,
@@ -134,12 +134,12 @@ function load(tx: Tx, heads: Head[]): JobRecord[] {
   );
   for (const row of rows as unknown as JobRecord[]) records.set(row.seq, row);
   const found = tx.sql.exec(
-    `SELECT e.value AS record FROM json_each(?) AS p CROSS JOIN outbox AS o ON o.id = p.value ->> 0, json_each(o.body) AS e
+    `SELECT e.value AS entry FROM json_each(?) AS p CROSS JOIN outbox AS o ON o.id = p.value ->> 0, json_each(o.body) AS e
      WHERE e.value ->> 0 = p.value ->> 1`,
     JSON.stringify(gone),
   );
   for (const row of found) {
-    const record = recordFromTuple(JSON.parse(String(row.record)));
+    const record = recordOf(JSON.parse(String(row.entry)));
     records.set(record.seq, record);
   }
   return heads.map(({ seq }) => records.get(seq)!);

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type HistoryBatch, type JobRecord, RECORD_FIELDS, type Rollup } from "../../client/wire.ts";
+import { type HistoryBatch, type JobRecord, type Rollup, recordOf } from "../../client/wire.ts";
 import {
   CHUNK_BYTES,
   FLUSH_AT_MOST_MS,
@@ -29,7 +29,6 @@ export function noteOutboxRow(tx: Tx, jobs: number): number {
   const { outbox } = tx.books;
   outbox.unflushed += jobs;
   outbox.oldestAt ??= tx.now;
-  tx.due(flushDueAt(tx));
   const id = tx.books.nextOutboxId;
   tx.books.nextOutboxId += 1;
   return id;
@@ -41,7 +40,10 @@ export function flushDueAt({ books: { outbox } }: Tx): number {
   return Math.max(outbox.oldestAt + FLUSH_MS, outbox.retryAt);
 }
 
-/** A flush begins: until it is over, or for longer than it can take, no other is due. Answers `rolledUpto` if known. */
+/**
+ * A flush begins: until it is over, or for longer than it can take, no other is due. So one that begins at once costs
+ * no alarm of its own. Answers `rolledUpto` if known.
+ */
 export function beginFlush({ now, books: { outbox } }: Tx): number | null {
   outbox.retryAt = now + FLUSH_AT_MOST_MS;
   return outbox.rolledUpto;
@@ -142,7 +144,6 @@ export function confirmFlush(tx: Tx, upto: number, rolledUpto: number): void {
   outbox.unflushed = Number(left?.jobs ?? 0);
   outbox.oldestAt = left?.oldest == null ? null : Number(left.oldest);
   outbox.retryAt = 0;
-  tx.due(flushDueAt(tx));
   trimOutbox(tx);
 }
 
@@ -177,17 +178,13 @@ export function isAnswered(tx: Tx, { kind, created_at }: Row): boolean {
   return kind === "result" ? Number(created_at) > tx.now - RESULT_MEMORY_MS : kind !== "sent";
 }
 
-export function recordFromTuple(tuple: unknown[]): JobRecord {
-  return Object.fromEntries(RECORD_FIELDS.map((field, index) => [field, tuple[index]])) as unknown as JobRecord;
-}
-
 /** The latest word of the outbox on a job; null: it has none, or the history has to be asked. */
 export function findInOutbox(tx: Tx, seq: number): JobRecord | "deleted" | null {
   const [row] = tx.sql.exec(
-    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS record FROM outbox AS o, json_each(o.body) AS e
+    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS entry FROM outbox AS o, json_each(o.body) AS e
      WHERE o.min_seq <= ?1 AND o.max_seq >= ?1 AND e.value ->> 0 = ?1 ORDER BY o.id DESC LIMIT 1`,
     seq,
   );
   if (!row || !isAnswered(tx, row)) return null;
-  return row.kind === "delete" ? "deleted" : recordFromTuple(JSON.parse(String(row.record)));
+  return row.kind === "delete" ? "deleted" : recordOf(JSON.parse(String(row.entry)));
 }

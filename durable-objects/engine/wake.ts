@@ -11,18 +11,12 @@ import type { Tx } from "./ports.ts";
 import { sessionDueAt } from "./sessions.ts";
 import { pacePatience } from "./tickets.ts";
 
-/** In case that the flush which is due now is cut short. */
-const FLUSH_AGAIN_MS = 30_000;
-
 /** Does what is due, a bounded step of it; asks to be woken at once when more is. */
 export function wake(tx: Tx): void {
   const moreToPromote = promoteDue(tx);
   const moreToLapse = lapseOverdue(tx);
   pacePatience(tx);
   tx.due(nextJobDue(tx));
-  // The shell flushes what is due as soon as this is committed.
-  const flushAt = flushDueAt(tx);
-  tx.due(flushAt > tx.now ? flushAt : tx.now + FLUSH_AGAIN_MS);
   if (moreToPromote || moreToLapse) tx.due(tx.now);
 }
 

@@ -1,16 +1,30 @@
 /**
- * How the fields of a `JobRecord` and the columns of `history` name each other.
+ * How a row of `history` becomes a `JobRecord`.
  *
  * @module
  */
-import { type JobRecord, RECORD_FIELDS } from "../../client/wire.ts";
+import type { JobState } from "../../client/types.ts";
+import { ENTRY_BODY, type JobRecord, recordOf } from "../../client/wire.ts";
 
-/** The column of each field, in the order of `RECORD_FIELDS`. */
-export const RECORD_COLUMNS: readonly string[] = RECORD_FIELDS.map(columnOf);
+/** A row as `SELECT_ROW` gives it. */
+export interface HistoryRow {
+  seq: number;
+  fence: number;
+  task: string;
+  state: JobState;
+  createdAt: number;
+  finishedAt: number;
+  body: string;
+}
 
-/** What to select for rows to come out as `JobRecord`. */
-export const SELECT_RECORD: string = RECORD_FIELDS.map((field) => `${columnOf(field)} AS "${field}"`).join(", ");
+/** What to select for rows to come out as `HistoryRow`. */
+export const SELECT_ROW = 'seq, fence, task, state, created_at AS "createdAt", finished_at AS "finishedAt", body';
 
-function columnOf(field: keyof JobRecord): string {
-  return field.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
+export function toRecord({ seq, fence, task, state, createdAt, finishedAt, body }: HistoryRow): JobRecord {
+  return recordOf([seq, fence, task, state, createdAt, finishedAt, body]);
+}
+
+/** Where a field stands in `body`. */
+export function placeOf(field: (typeof ENTRY_BODY)[number]): number {
+  return ENTRY_BODY.indexOf(field);
 }

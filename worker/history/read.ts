@@ -7,7 +7,7 @@ import { and, eq, getTableColumns } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { FinalState } from "../../client/types.ts";
 import type { JobRecord } from "../../client/wire.ts";
-import { SELECT_RECORD } from "./columns.ts";
+import { type HistoryRow, placeOf, SELECT_ROW, toRecord } from "./columns.ts";
 import { history } from "./schema.ts";
 
 /** Most rows that one page looks at. A page may be short, or empty, and still not be the last. */
@@ -48,7 +48,7 @@ export async function readJob(
     .select(fields)
     .from(history)
     .where(and(eq(history.queue, queue), eq(history.partition, partition), eq(history.seq, seq)));
-  return rows[0] ?? null;
+  return rows[0] ? toRecord(rows[0]) : null;
 }
 
 /**
@@ -63,11 +63,11 @@ export async function listQueueHistory(
 ): Promise<{ items: JobRecord[]; scannedTo: number | null }> {
   const sorted = await fewNotCompleted(db, input.states);
   const window = sorted ? notCompletedOfQueue : windowOfQueue;
-  const [page, edge] = await db.batch<JobRecord & { seq: number; createdAt: number }>([
+  const [page, edge] = await db.batch<HistoryRow>([
     db.prepare(pageOf(window)).bind(...bindingsOf(input)),
     db.prepare(edgeOf(window)).bind(input.queue, input.partition, input.beforeSeq),
   ]);
-  const items = page!.results;
+  const items = page!.results.map(toRecord);
   if (items.length === input.limit) return { items, scannedTo: items.at(-1)!.seq };
   const last = edge!.results[0];
   const tooOld = input.from !== null && last !== undefined && last.createdAt < input.from - CLOCK_SLACK_MS;
@@ -82,7 +82,7 @@ const notCompletedOfQueue = `
   WHERE state <> 'completed' AND queue = ?1 AND partition = ?2 AND seq < coalesce(?3, 9e15) ORDER BY seq DESC`;
 
 const pageOf = (window: string) => `
-SELECT ${SELECT_RECORD} FROM (SELECT * ${window} LIMIT ${SCAN_ROWS})
+SELECT ${SELECT_ROW} FROM (SELECT * ${window} LIMIT ${SCAN_ROWS})
 WHERE ${matches("created_at", 4)} ORDER BY seq DESC LIMIT ?9`;
 
 /** The last row looked at, when there may be more beyond it. */
@@ -97,7 +97,7 @@ export function matches(instant: "created_at" | "finished_at", first: number): s
   const [states, task, tag, from, to] = [0, 1, 2, 3, 4].map((index) => `?${first + index}`);
   return `(${states} IS NULL OR state IN (SELECT value FROM json_each(${states})))
   AND (${task} IS NULL OR task = ${task})
-  AND (${tag} IS NULL OR EXISTS (SELECT 1 FROM json_each(options, '$.tags') WHERE value = ${tag}))
+  AND (${tag} IS NULL OR EXISTS (SELECT 1 FROM json_each(body ->> ${placeOf("options")}, '$.tags') WHERE value = ${tag}))
   AND (${from} IS NULL OR ${instant} >= ${from})
   AND (${to} IS NULL OR ${instant} < ${to})`;
 }

@@ -9,7 +9,7 @@
  * @module
  */
 import type { JobRecord } from "../../client/wire.ts";
-import { SELECT_RECORD } from "./columns.ts";
+import { type HistoryRow, SELECT_ROW, toRecord } from "./columns.ts";
 import { filterValues, type HistoryFilter, matches, SCAN_ROWS } from "./read.ts";
 
 /** Rows looked at for completed jobs, shared by the queues, but at least `QUEUE_ROWS` of each of at most `QUEUES`. */
@@ -45,7 +45,7 @@ export async function listFinished(db: D1Database, input: FinishedListInput): Pr
   return merge(await Promise.all(scans), input.limit);
 }
 
-const SELECT = `SELECT queue, partition, ${SELECT_RECORD}`;
+const SELECT = `SELECT queue, partition, ${SELECT_ROW}`;
 const ORDER = "ORDER BY finished_at DESC, queue DESC, partition DESC, seq DESC";
 const BEYOND = "(?1 IS NULL OR (finished_at, queue, partition, seq) < (?1, ?2, ?3, ?4))";
 
@@ -62,9 +62,7 @@ async function scanOthers(db: D1Database, input: FinishedListInput): Promise<Fin
         `${SELECT} FROM (SELECT * ${OTHERS} LIMIT ${SCAN_ROWS}) WHERE ${matches("finished_at", 7)} ${ORDER} LIMIT ?12`,
       )
       .bind(...bounds, ...filterValues(input), input.limit),
-    db
-      .prepare(`SELECT queue, partition, seq, finished_at AS "finishedAt" ${OTHERS} LIMIT 1 OFFSET ${SCAN_ROWS - 1}`)
-      .bind(...bounds),
+    db.prepare(`SELECT queue, partition, ${SELECT_ROW} ${OTHERS} LIMIT 1 OFFSET ${SCAN_ROWS - 1}`).bind(...bounds),
   ]);
   const items = page!.results.map(toFinished);
   if (items.length === input.limit) return { items, nextCursor: cursorOf(items.at(-1)!) };
@@ -106,10 +104,10 @@ function newestFirst(a: FinishedCursor, b: FinishedCursor): number {
   return a[index]! < b[index]! ? 1 : -1;
 }
 
-type Row = JobRecord & { queue: string; partition: number };
+type Row = HistoryRow & { queue: string; partition: number };
 
-function toFinished({ queue, partition, ...record }: Row): FinishedJob {
-  return { queue, partition, record };
+function toFinished({ queue, partition, ...row }: Row): FinishedJob {
+  return { queue, partition, record: toRecord(row) };
 }
 
 function cursorOf({ queue, partition, record }: FinishedJob): FinishedCursor {

@@ -8,12 +8,13 @@
  */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { FinalState, Reason } from "../../client/types.ts";
+import type { FinalState } from "../../client/types.ts";
 
 /**
- * Every finished job, in its latest form. The columns are the fields of `JobRecord`.
+ * Every finished job, in its latest form: what lists filter and order by, and all the rest of the record as one JSON
+ * text (`ENTRY_BODY` in client/wire.ts), because each column more is one more parse of what a flush carries.
  *
- * The long texts stand last: SQLite reads a row from its front, so filters never walk through a payload.
+ * The body stands last: SQLite reads a row from its front, so filters never walk through a payload.
  * Nothing but the key refuses a row: a refused row would hold up its queue's outbox for ever.
  */
 export const history = sqliteTable(
@@ -25,22 +26,9 @@ export const history = sqliteTable(
     fence: integer("fence").notNull(),
     task: text("task").notNull(),
     state: text("state").$type<FinalState>().notNull(),
-    reason: text("reason").$type<Reason>(),
-    priority: integer("priority").notNull(),
-    failures: integer("failures").notNull(),
-    lapses: integer("lapses").notNull(),
     createdAt: integer("created_at").notNull(),
-    runAt: integer("run_at").notNull(),
-    startedAt: integer("started_at"),
-    finishedAt: integer("finished_at"),
-    cancelRequestedAt: integer("cancel_requested_at"),
-    encoding: text("encoding").notNull(),
-    options: text("options").notNull(),
-    progress: text("progress"),
-    error: text("error"),
-    attempts: text("attempts"),
-    payload: text("payload"),
-    result: text("result"),
+    finishedAt: integer("finished_at").notNull(),
+    body: text("body").notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.queue, table.partition, table.seq] }),

@@ -4,7 +4,7 @@
  * @module
  */
 import type { HistoryBatch, HistoryPort, Rollup } from "../../client/wire.ts";
-import { RECORD_COLUMNS } from "./columns.ts";
+import { placeOf } from "./columns.ts";
 import { DROPPED, droppedAt, fullnessOf, MAX_BYTES } from "./fullness.ts";
 import { readJob } from "./read.ts";
 import { register } from "./registry.ts";
@@ -60,25 +60,21 @@ export function createHistory(db: D1Database, options: HistoryOptions = {}): His
   };
 }
 
-/** ?3 the records, ?4 whose payloads are not kept. `WHERE true` tells the parser that ON belongs to the upsert. */
-const UPSERT = `
-INSERT INTO history (queue, partition, ${RECORD_COLUMNS.join(", ")})
-SELECT ?1, ?2, ${RECORD_COLUMNS.map(expressionOf).join(", ")} FROM json_each(?3) WHERE true
-ON CONFLICT (queue, partition, seq) DO UPDATE SET
-  ${RECORD_COLUMNS.filter((column) => column !== "seq")
-    .map((column) => `${column} = excluded.${column}`)
-    .join(", ")}
-WHERE excluded.fence > history.fence`;
+/** Bodies without their payloads and results; ?4 says whose. */
+const DROPPED_BODY = `json_replace(value ->> 6, '$[${placeOf("payload")}]', NULL, '$[${placeOf("result")}]', NULL,
+  '$[${placeOf("encoding")}]', '${DROPPED}')`;
+const BODY = `CASE WHEN ?4 = 'nobody' OR (?4 = 'completed' AND value ->> 3 <> 'completed') THEN value ->> 6
+  WHEN (value ->> 6) ->> ${placeOf("payload")} IS NULL THEN json_replace(value ->> 6, '$[${placeOf("result")}]', NULL)
+  ELSE ${DROPPED_BODY} END`;
 
-function expressionOf(column: string, index: number): string {
-  const value = `value ->> ${index}`;
-  const state = `(value ->> ${RECORD_COLUMNS.indexOf("state")})`;
-  const payload = `(value ->> ${RECORD_COLUMNS.indexOf("payload")})`;
-  const dropped = `(?4 = 'everybody' OR ?4 = 'completed' AND ${state} = 'completed')`;
-  if (column === "payload" || column === "result") return `CASE WHEN ${dropped} THEN NULL ELSE ${value} END`;
-  if (column !== "encoding") return value;
-  return `CASE WHEN ${dropped} AND ${payload} IS NOT NULL THEN '${DROPPED}' ELSE ${value} END`;
-}
+/** ?3 the entries. `WHERE true` tells the parser that ON belongs to the upsert. */
+const UPSERT = `
+INSERT INTO history (queue, partition, seq, fence, task, state, created_at, finished_at, body)
+SELECT ?1, ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${BODY}
+FROM json_each(?3) WHERE true
+ON CONFLICT (queue, partition, seq) DO UPDATE SET fence = excluded.fence, task = excluded.task, state = excluded.state,
+  created_at = excluded.created_at, finished_at = excluded.finished_at, body = excluded.body
+WHERE excluded.fence > history.fence`;
 
 function upsert(db: D1Database, batch: HistoryBatch, records: string, fullness: number): D1PreparedStatement {
   assertFits("a text of records", records);

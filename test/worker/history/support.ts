@@ -2,7 +2,7 @@
 import { applyD1Migrations, type D1Migration, reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach } from "vitest";
-import { type JobRecord, RECORD_FIELDS, type Rollup, type RollupCell } from "../../../client/wire.ts";
+import { entryOf, type JobRecord, type Rollup, type RollupCell } from "../../../client/wire.ts";
 import { createHistory } from "../../../worker/history/write.ts";
 
 const bindings = env as unknown as { DB: D1Database; MIGRATIONS: D1Migration[] };
@@ -48,7 +48,7 @@ export function record(fields: Partial<JobRecord> & { seq: number }, tags: strin
 
 /** An outbox body. */
 export function bodyOf(records: JobRecord[]): string {
-  return JSON.stringify(records.map((each) => RECORD_FIELDS.map((field) => each[field])));
+  return JSON.stringify(records.map(entryOf));
 }
 
 export async function store(queue: string, records: JobRecord[]): Promise<void> {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { RECORD_FIELDS } from "../../../client/wire.ts";
-import { RECORD_COLUMNS } from "../../../worker/history/columns.ts";
+import { ENTRY_BODY, ENTRY_KEYS } from "../../../client/wire.ts";
 import { readJob } from "../../../worker/history/read.ts";
 import { createHistory } from "../../../worker/history/write.ts";
 import { bodyOf, countRows, db, freshDatabase, metered, NOW, record } from "./support.ts";
@@ -68,10 +67,11 @@ describe("a record", () => {
     expect(await readJob(db, "mail", 1, whole.seq)).toBeNull();
   });
 
-  it("has a column for each field", async () => {
+  it("has a column for each key, and a place in the body for each other field", async () => {
     const { results } = await db.prepare("SELECT name FROM pragma_table_info('history')").all<{ name: string }>();
-    expect(results.map((row) => row.name).sort()).toEqual(["queue", "partition", ...RECORD_COLUMNS].sort());
-    expect(RECORD_COLUMNS).toHaveLength(RECORD_FIELDS.length);
+    const columns = ENTRY_KEYS.map((key) => key.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`));
+    expect(results.map((row) => row.name)).toEqual(["queue", "partition", ...columns, "body"]);
+    expect([...ENTRY_KEYS, ...ENTRY_BODY].sort()).toEqual(Object.keys(record({ seq: 1 })).sort());
   });
 
   it("wins by fence, in whatever order the forms arrive", async () => {
