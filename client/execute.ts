@@ -167,7 +167,9 @@ export class Attempt {
       job: {
         id: job.id,
         queue: job.id.slice(0, job.id.indexOf(":")),
-        createdAt: new Date(job.createdAt),
+        get createdAt() {
+          return new Date(job.createdAt);
+        },
         tags: job.tags,
         meta: job.meta,
         reopenedFence: job.reopenedFence,

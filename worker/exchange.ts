@@ -47,10 +47,33 @@ export async function exchangeByRpc(
 }
 
 function toWire(outcome: Outcome, seqOf: (id: string) => number): WireOutcome {
-  const { id, ...rest } = outcome;
-  if (rest.outcome !== "completed") return { seq: seqOf(id), ...rest };
-  const { result, ...completed } = rest;
-  return { seq: seqOf(id), ...completed, result: result === undefined ? null : JSON.stringify(result) };
+  const seq = seqOf(outcome.id);
+  if (outcome.outcome !== "completed") {
+    const { id: _id, ...rest } = outcome;
+    return { seq, ...rest };
+  }
+  const { fence, result, reason } = outcome;
+  const wire: WireOutcome = {
+    seq,
+    fence,
+    outcome: "completed",
+    result: result === undefined ? null : JSON.stringify(result),
+  };
+  if (reason !== undefined) wire.reason = reason;
+  return wire;
+}
+
+/** Jobs of one request were accepted in the same instant: most instants in a row are one. */
+function instants(): (ms: number) => string {
+  let last = Number.NaN;
+  let text = "";
+  return (ms) => {
+    if (ms !== last) {
+      last = ms;
+      text = new Date(ms).toISOString();
+    }
+    return text;
+  };
 }
 
 function leasedJobs(prefix: string, text: string): LeasedJob[] {
@@ -58,6 +81,7 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
   // Jobs of one request share their options: they are parsed once in a row.
   let optionsText = "";
   let options = {} as StoredOptions;
+  const iso = instants();
   return tuples.map((tuple) => {
     const [seq, task, payload, , fence, failures, createdAt, runAt, reopenedFence] = tuple;
     if (tuple[9] !== optionsText) {
@@ -76,8 +100,8 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
       maxAttempts: options.maxAttempts,
       timeoutMs: options.timeoutMs,
       backoff: options.ownBackoff ? options.backoff : null,
-      createdAt: new Date(createdAt).toISOString(),
-      runAt: new Date(runAt).toISOString(),
+      createdAt: iso(createdAt),
+      runAt: iso(runAt),
       tags: options.tags,
       meta: (options.meta ?? {}) as LeasedJob["meta"],
       actor: options.actor,
