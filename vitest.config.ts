@@ -30,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{engine,sim,client,scripts,repo,tasks,process,upgrade}/**/*.test.ts"],
+          include: ["test/{engine,sim,client,scripts,repo,tasks,process,upgrade,docs}/**/*.test.ts"],
           environment: "node",
           testTimeout: 60_000,
         },

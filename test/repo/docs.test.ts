@@ -2,10 +2,10 @@ import { afterAll, expect, it } from "vitest";
 import { undocumentedExports } from "./docs.ts";
 import { openRepository, openSample, ROOT } from "./sources.ts";
 
-const repository = openRepository(["client/index.ts", "worker/index.ts"]);
+const repository = openRepository(["client/index.ts", "worker/millrace.ts", "worker/index.ts"]);
 afterAll(() => repository.close());
 
-it.each(["client/index.ts", "worker/index.ts"])("describes every export of %s", (module) => {
+it.each(["client/index.ts", "worker/millrace.ts", "worker/index.ts"])("describes every export of %s", (module) => {
   expect(undocumentedExports(repository, ROOT, module)).toEqual([]);
 });
 

@@ -42,6 +42,7 @@ const BAD: Case[] = [
   ["worker/", 'import { x } from "../durable-objects/storage.ts";'],
   ["worker/", 'import { x } from "../test/support/x.ts";'],
   ["worker/", 'import { x } from "honolulu";'],
+  ["worker/", 'import { env } from "cloudflare:workers";'],
   ["worker/history/", 'import { x } from "../app.ts";'],
   ["worker/history/", 'import { x } from "../../client/task.ts";'],
   ["dashboard/", 'import { x } from "../worker/app.ts";'],

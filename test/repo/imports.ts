@@ -27,6 +27,8 @@ export const ARROWS: Arrow[] = [
   { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: [] },
   { folder: "durable-objects/", paths: ["durable-objects/", ...WIRE_TYPES], packages: ["cloudflare:workers"] },
   { folder: "worker/history/", paths: ["worker/history/", ...WIRE_TYPES], packages: ["drizzle-orm"] },
+  // The one file that needs a fact of the environment before any handler is called: docs/decisions/008.
+  { folder: "worker/index.ts", paths: ["worker/", "client/"], packages: ["cloudflare:workers"] },
   {
     folder: "worker/",
     paths: ["worker/", "client/", "durable-objects/queue-object.ts"],
@@ -35,7 +37,7 @@ export const ARROWS: Arrow[] = [
   { folder: "dashboard/", paths: ["dashboard/", "client/"], packages: [] },
   {
     folder: "examples/",
-    paths: ["examples/", "client/", "worker/index.ts"],
+    paths: ["examples/", "client/", "worker/millrace.ts"],
     packages: ["millrace", "hono", "zod"],
   },
 ];
