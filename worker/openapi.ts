@@ -4,24 +4,10 @@
  * @module
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { z } from "zod";
 import type { ErrorCode } from "../client/types.ts";
-import { backoff } from "./fields.ts";
-import { newJob } from "./job-schema.ts";
 import { refuse, statusOf, toProblem } from "./problem.ts";
 import type { AnyRoute } from "./routes/route.ts";
 import * as schemas from "./schemas.ts";
-
-const COMPONENTS: [name: string, schema: z.ZodType][] = [
-  ["Problem", schemas.problem],
-  ["Backoff", backoff],
-  ["NewJob", newJob],
-  ["EnqueuedJob", schemas.enqueuedJob],
-  ["Job", schemas.job],
-  ["QueueSummary", schemas.queueSummary],
-  ["Queue", schemas.queue],
-  ["EffectiveConfig", schemas.effectiveConfig],
-];
 
 /** Errors that any call with a token may meet. */
 const COMMON: ErrorCode[] = ["invalid_request", "unauthorized", "internal", "unavailable"];
@@ -30,7 +16,6 @@ const OPEN_PATHS = ["/healthz"];
 /** The document, as plain JSON. */
 export function openApiDocument(routes: readonly AnyRoute[], about: { version: string; basePath: string }): object {
   const { openAPIRegistry: registry, getOpenAPI31Document } = new OpenAPIHono();
-  for (const [name, schema] of COMPONENTS) registry.register(name, schema);
   registry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
   for (const route of routes) registry.registerPath(pathOf(route));
   return getOpenAPI31Document({

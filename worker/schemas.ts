@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "@hono/zod-openapi";
 import { duration, instant, queueName, tag, taskName, wholeNumber } from "./fields.ts";
-import { newJob } from "./job-schema.ts";
+import { newJob as checkedJob } from "./job-schema.ts";
 
 const STATES = ["scheduled", "blocked", "ready", "running", "completed", "dead", "cancelled"] as const;
 /** States as filters name them: `retrying` is scheduled with failures or lapses. */
@@ -82,6 +82,7 @@ export const summaryQuery = z.strictObject({
   by: z.enum(["minute", "hour", "day"], "is minute, hour or day").optional().describe("Default hour."),
 });
 
+const newJob = checkedJob.openapi("NewJob");
 /** For the contract only: jobs are checked one by one, in `resolveJobs`. */
 export const jobOrJobs = z.union([newJob, z.strictObject({ jobs: z.array(newJob).min(1).max(1_000) })]).meta({
   example: { task: "send-welcome", payload: { userId: "1" }, delay: "10m" },
@@ -93,16 +94,20 @@ export const jobOrJobsWithQueue = z
 
 // ---- answers
 
-export const problem = z.object({
-  type: text,
-  title: text,
-  status: z.int(),
-  code: text.meta({ example: "invalid_request" }),
-  detail: text.describe("What was attempted, what is, and what should be."),
-  errors: z.array(z.object({ path: text.meta({ example: "jobs[3].timeout" }), message: text })).optional(),
-});
+export const problem = z
+  .object({
+    type: text,
+    title: text,
+    status: z.int(),
+    code: text.meta({ example: "invalid_request" }),
+    detail: text.describe("What was attempted, what is, and what should be."),
+    errors: z.array(z.object({ path: text.meta({ example: "jobs[3].timeout" }), message: text })).optional(),
+  })
+  .openapi("Problem");
 
-export const enqueuedJob = z.object({ id: jobId, state: z.enum(STATES), outcome: z.enum(["created"]) });
+export const enqueuedJob = z
+  .object({ id: jobId, state: z.enum(STATES), outcome: z.enum(["created"]) })
+  .openapi("EnqueuedJob");
 export const enqueued = z.union([enqueuedJob, z.object({ jobs: z.array(enqueuedJob) })]);
 
 const shortError = z.object({ name: text, message: text });
@@ -116,58 +121,66 @@ const attempt = z.object({
   error: shortError.nullable(),
 });
 
-export const job = z.object({
-  id: jobId,
-  queue: queueName,
-  task: taskName,
-  state: z.enum(STATES),
-  reason: z.enum(REASONS).nullable(),
-  payload: json,
-  result: json,
-  progress: z.object({ percent: z.number().nullable(), note: text.nullable() }).nullable(),
-  priority: z.int(),
-  attempt: count,
-  failures: count,
-  lapses: count,
-  maxAttempts: count,
-  fence: count,
-  error: shortError.extend({ stack: text.nullable() }).nullable().describe("Of the latest attempt that failed."),
-  attempts: z.array(attempt).describe("The latest 20."),
-  createdAt: time,
-  runAt: time,
-  startedAt: time.nullable(),
-  finishedAt: time.nullable(),
-  cancelRequestedAt: time.nullable(),
-  tags: z.array(text),
-  meta: z.record(text, json),
-  actor: text.nullable(),
-  schedule: text.nullable(),
-  parent: jobId.nullable(),
-  version: text.nullable(),
-});
+export const job = z
+  .object({
+    id: jobId,
+    queue: queueName,
+    task: taskName,
+    state: z.enum(STATES),
+    reason: z.enum(REASONS).nullable(),
+    payload: json,
+    result: json,
+    progress: z.object({ percent: z.number().nullable(), note: text.nullable() }).nullable(),
+    priority: z.int(),
+    attempt: count,
+    failures: count,
+    lapses: count,
+    maxAttempts: count,
+    fence: count,
+    error: shortError.extend({ stack: text.nullable() }).nullable().describe("Of the latest attempt that failed."),
+    attempts: z.array(attempt).describe("The latest 20."),
+    createdAt: time,
+    runAt: time,
+    startedAt: time.nullable(),
+    finishedAt: time.nullable(),
+    cancelRequestedAt: time.nullable(),
+    tags: z.array(text),
+    meta: z.record(text, json),
+    actor: text.nullable(),
+    schedule: text.nullable(),
+    parent: jobId.nullable(),
+    version: text.nullable(),
+  })
+  .openapi("Job");
 
 export const pageOf = (item: z.ZodType) =>
   z.object({ items: z.array(item), nextCursor: text.nullable().describe("Null alone means the end.") });
 
-export const queueSummary = z.object({ name: queueName, partitions: count, paused: z.boolean(), updatedAt: time });
+export const queueSummary = z
+  .object({ name: queueName, partitions: count, paused: z.boolean(), updatedAt: time })
+  .openapi("QueueSummary");
 
 const setting = (value: z.ZodType) => z.object({ value, origin: z.enum(["default", "code", "api"]) });
 const span = text.meta({ example: "30s" });
-export const effectiveConfig = z.object({
-  concurrency: setting(wholeNumber(1, 1_000_000).nullable()),
-  slots: setting(count),
-  maxSessions: setting(count),
-  lease: setting(span),
-  history: z.object({ completed: setting(z.enum(["all", "none"])), keep: setting(span), keepDead: setting(span) }),
-});
+export const effectiveConfig = z
+  .object({
+    concurrency: setting(wholeNumber(1, 1_000_000).nullable()),
+    slots: setting(count),
+    maxSessions: setting(count),
+    lease: setting(span),
+    history: z.object({ completed: setting(z.enum(["all", "none"])), keep: setting(span), keepDead: setting(span) }),
+  })
+  .openapi("EffectiveConfig");
 
-export const queue = queueSummary.extend({
-  pauseReason: text.nullable(),
-  counts: z.object({ scheduled: count, retrying: count, blocked: count, ready: count, running: count }),
-  oldestReadyAt: time.nullable(),
-  sessions: z.array(z.object({ id: text, worker: text, jobs: count, leaseExpiresAt: time })),
-  config: effectiveConfig,
-});
+export const queue = queueSummary
+  .extend({
+    pauseReason: text.nullable(),
+    counts: z.object({ scheduled: count, retrying: count, blocked: count, ready: count, running: count }),
+    oldestReadyAt: time.nullable(),
+    sessions: z.array(z.object({ id: text, worker: text, jobs: count, leaseExpiresAt: time })),
+    config: effectiveConfig,
+  })
+  .openapi("Queue");
 
 const times = z.object({
   p50Ms: count.nullable(),
