@@ -8,9 +8,9 @@ export interface GuardedWrangler {
   pid: number;
   /** Resolves when the process has ended: its exit code, or the signal that ended it. */
   ended: Promise<number | string>;
-  /** Asks wrangler to end in good order. */
+  /** Asks wrangler to end in good order. What it says from now on, here and below, is not shown. */
   terminate(): void;
-  /** Ends the whole group at once; what it says while it falls is not shown. */
+  /** Ends the whole group at once. */
   kill(): void;
 }
 
@@ -54,7 +54,10 @@ export function startWrangler(args: string[], { cwd, env, onLine }: WranglerOpti
       child.once("error", reject);
       child.once("close", (code, signal) => resolve(code ?? signal ?? 1));
     }),
-    terminate: () => child.kill("SIGTERM"),
+    terminate() {
+      falling = true;
+      child.kill("SIGTERM");
+    },
     kill() {
       falling = true;
       if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, "SIGKILL");
