@@ -11,6 +11,7 @@ import type {
   QueueRpc,
   WireOutcome,
 } from "../../client/wire.ts";
+import { createHistory } from "../../worker/history/write.ts";
 import { type Env, mend } from "../support/runtime-worker.ts";
 
 export const env = anyEnv as unknown as Env & { MIGRATIONS: D1Migration[] };
@@ -121,12 +122,17 @@ export async function stateOf(stub: Stub, seq: number): Promise<string | null> {
   return job === null || job === "deleted" ? job : job.state;
 }
 
-/** What D1 has of finished jobs, by number. */
-export async function inHistory(queue = "mail"): Promise<Map<number, JobRecord>> {
-  const { results } = await env.DB.prepare("SELECT * FROM history WHERE queue = ? ORDER BY seq")
+/** The numbers of the finished jobs that D1 has. */
+export async function inHistory(queue = "mail"): Promise<Set<number>> {
+  const { results } = await env.DB.prepare("SELECT seq FROM history WHERE queue = ?")
     .bind(queue)
-    .all<JobRecord>();
-  return new Map(results.map((record) => [record.seq, record]));
+    .all<{ seq: number }>();
+  return new Set(results.map(({ seq }) => seq));
+}
+
+/** A finished job as D1 has it. */
+export function finishedJob(seq: number, queue = "mail"): Promise<JobRecord | null> {
+  return createHistory(env.DB).read(queue, 0, seq);
 }
 
 /** Jobs that the rollups in D1 and those still in the object count as ended. */

@@ -18,7 +18,10 @@ export interface Env {
   FAULTY: DurableObjectNamespace;
 }
 
-export const mill = createMillrace({ tasks: TASKS, queues: { "*": {} } });
+export const mill = createMillrace({
+  tasks: TASKS,
+  queues: { "*": {}, "attentive-*": { lease: "5s" }, single: { slots: 1 } },
+});
 
 type History = keyof HistoryPort;
 
