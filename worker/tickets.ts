@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { QUEUE_NAME } from "../client/task-check.ts";
 import type { Channel, Ticket } from "../client/wire.ts";
 
 /** Marks a message as Millrace's, whatever queue it comes through. */
@@ -38,7 +39,8 @@ export function ticketOf(body: unknown): Ticket | null {
   const message = body as Partial<Message> | null;
   if (typeof message !== "object" || message?.kind !== MARK) return null;
   const { queue, partition, channel } = message;
-  if (typeof queue !== "string" || !Number.isInteger(partition)) return null;
+  if (typeof queue !== "string" || !QUEUE_NAME.test(queue)) return null;
+  if (!Number.isInteger(partition) || partition! < 0) return null;
   if (channel !== "short" && channel !== "long") return null;
   return { queue, partition: partition!, channel };
 }
