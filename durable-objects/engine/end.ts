@@ -61,7 +61,7 @@ SELECT ?4, ?5, count(*), min(jobs.seq), max(jobs.seq), ?6, ?7,
   ?9,
   nullif(json_group_array(json_array(jobs.seq, jobs.created_at, jobs.request)) FILTER (WHERE jobs.request IS NOT NULL), '[]')
 FROM json_each(?1) AS e
-CROSS JOIN jobs ON jobs.seq = e.value ->> 0 AND jobs.fence = e.value ->> 1 AND jobs.state = ?2 AND jobs.session IS ?3
+CROSS JOIN jobs ON jobs.seq = e.value ->> 0 AND jobs.fence = e.value ->> 1 AND +jobs.state = ?2 AND jobs.session IS ?3
 CROSS JOIN lanes ON lanes.id = jobs.lane
 HAVING count(*) > 0
 RETURNING count`;
@@ -87,8 +87,9 @@ const COMPLETED_INTO_OUTBOX = intoOutbox({
   attempts: appendAttempt(NOW, "?8", "'completed'", "'null'"),
 });
 
+/** The plus: see MOVE. */
 const DELETE = `
-DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?1)) AND state = ?2 AND session IS ?3`;
+DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?1)) AND +state = ?2 AND session IS ?3`;
 
 /** Ends jobs that all stand in `from` and are all held by `session` (null: by none). */
 export function endJobs(

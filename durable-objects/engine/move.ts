@@ -49,6 +49,10 @@ export function appendAttempt(now: string, worker: string, outcome: string, erro
 /** About what a move takes without its error. */
 const MOVE_BYTES = 200;
 
+/**
+ * The plus keeps the planner from looking at the bound state for the sake of the partial indexes: a statement whose
+ * plan hangs on a value is prepared anew at each call (measured on SQLite 3.53: 400 µs instead of 6).
+ */
 const MOVE = `
 UPDATE jobs SET lane = v.lane, state = v.state, reason = v.reason, rank = coalesce(v.rank, jobs.rank),
   wake_at = v.wake_at, run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
@@ -58,7 +62,7 @@ FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS lane, valu
   value ->> 4 AS reason, value ->> 5 AS rank, value ->> 6 AS wake_at, value ->> 7 AS run_at, value ->> 8 AS failures,
   value ->> 9 AS lapses, value ->> 10 AS declines, value ->> 11 AS declined_since, value ->> 12 AS error,
   value ->> 13 AS outcome, value -> 14 AS attempt_error FROM json_each(?1)) AS v
-WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND jobs.state = ?2 AND jobs.session IS ?3
+WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND +jobs.state = ?2 AND jobs.session IS ?3
 RETURNING jobs.seq`;
 
 /** Moves jobs that all stand in `from` and are all held by `session` (null: by none). */

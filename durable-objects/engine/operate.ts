@@ -94,7 +94,7 @@ export function remove(tx: Tx, seq: number, found: JobRecord | null): { ok: true
   if (row) {
     const requests = row.request === null ? null : JSON.stringify([[seq, row.created_at, row.request]]);
     appendDelete(tx, seq, Number(row.fence), requests);
-    tx.sql.exec("DELETE FROM jobs WHERE seq = ? AND state = ? AND fence = ?", seq, row.state!, row.fence!);
+    tx.sql.exec("DELETE FROM jobs WHERE seq = ? AND +state = ? AND fence = ?", seq, row.state!, row.fence!);
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);
     return { ok: true };
