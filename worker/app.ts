@@ -8,10 +8,10 @@ import type { QueueRpc } from "../client/wire.ts";
 import type { Config } from "./config.ts";
 import type { HistoryReads } from "./history-reads.ts";
 import { type Log, log as toConsole } from "./log.ts";
-import { authorize } from "./middleware/auth.ts";
+import { createAuthorizer } from "./middleware/auth.ts";
 import { requestIdOf } from "./middleware/request-id.ts";
 import { openApiDocument } from "./openapi.ts";
-import { isOutage, problemResponse, type Refused, refuse } from "./problem.ts";
+import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
 import { enqueueToQueue, enqueueToTask } from "./routes/enqueue.ts";
 import { healthRoute } from "./routes/health.ts";
 import { cancelJob, deleteJob, getJob, retryJob } from "./routes/jobs.ts";
@@ -35,11 +35,8 @@ export interface AppDeps<Env> {
   log?: Log;
 }
 
-type AppEnv<Env> = {
-  Bindings: Env & object;
-  Variables: { requestId: string; tokenScope: string; error: unknown; held: boolean };
-};
-export type App<Env> = Hono<AppEnv<Env>>;
+export type App<Env> = Hono<{ Bindings: Env & object }>;
+type Ctx<Env> = Context<{ Bindings: Env & object }>;
 
 const SLOW_MS = 5_000;
 
@@ -53,38 +50,45 @@ const SLOW_MS = 5_000;
  */
 export function createApp<Env>(deps: AppDeps<Env>): App<Env> {
   const { basePath } = deps.config;
-  const log = deps.log ?? toConsole;
-  const app = new Hono<AppEnv<Env>>({ getPath: (request) => pathOf(request, basePath) });
+  const app: App<Env> = new Hono({ getPath: (request) => pathOf(request, basePath) });
+  const answered = createAnswerer(deps);
   const routes: AnyRoute[] = [...ROUTES, healthRoute()];
   routes.push(contractRoute(routes, deps));
-
-  app.use(async (c, next) => {
-    const startedAt = Date.now();
-    c.set("requestId", requestIdOf(c.req.raw));
-    await next();
-    c.res.headers.set("x-request-id", c.get("requestId"));
-    logRequest(log, c, Date.now() - startedAt);
-  });
-  app.use(async (c, next) => {
-    if (c.req.path === "/healthz") return next();
-    const allowed = await authorize(c.req.raw, deps.token(c.env));
-    if (!allowed.ok) return problemResponse(allowed);
-    c.set("tokenScope", allowed.scope);
-    return next();
-  });
   for (const one of routes) {
-    app.on(one.method, one.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (c) => {
-      const answer = await serve(one, c.req.raw, c.req.param() as Record<string, string>, servicesOf(deps, c, log));
-      c.set("held", answer.ok && answer.held === true);
-      return toResponse(answer);
-    });
+    const path = one.path.replaceAll(/\{(\w+)\}/g, ":$1");
+    app.on(one.method, path, (c) =>
+      answered(c, one.open === true, (services) =>
+        serve(one, c.req.raw, c.req.param() as Record<string, string>, services),
+      ),
+    );
   }
-  app.notFound((c) => notFound(routes, c.req.method, c.req.path));
-  app.onError((error, c) => {
-    c.set("error", error);
-    return problemResponse(refusalOf(error, c.get("requestId")));
-  });
+  app.notFound((c) => answered(c, false, async () => notFound(routes, c.req.method, c.req.path)));
   return app;
+}
+
+/**
+ * What stands around every route: the request's id, who calls, what is thrown, the log. One function instead of a
+ * chain of middleware, because headers that are set on a finished response double the cost of a small request.
+ */
+function createAnswerer<Env>(deps: AppDeps<Env>) {
+  const authorize = createAuthorizer();
+  const log = deps.log ?? toConsole;
+  return async (c: Ctx<Env>, open: boolean, run: (services: Services) => Promise<Answer>): Promise<Response> => {
+    const startedAt = Date.now();
+    const requestId = requestIdOf(c.req.raw);
+    const about = { requestId, method: c.req.method, path: c.req.path };
+    let answer: Answer;
+    try {
+      const caller = open ? { ok: true as const, scope: "" } : await authorize(c.req.raw, deps.token(c.env));
+      answer = caller.ok ? await run(servicesOf(deps, c, log, requestId, caller.scope)) : caller;
+    } catch (error) {
+      answer = refusalOf(error, requestId);
+      log("error", "request_failed", { ...about, status: statusOf(answer.code), error });
+    }
+    const tookMs = Date.now() - startedAt;
+    if (tookMs > SLOW_MS && !(answer.ok && answer.held)) log("warn", "request_slow", { ...about, tookMs });
+    return toResponse(answer, requestId);
+  };
 }
 
 const ROUTES: AnyRoute[] = [
@@ -125,37 +129,38 @@ function pathOf(request: Request, basePath: string): string {
   return basePath !== "" && pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : pathname;
 }
 
-function servicesOf<Env>(deps: AppDeps<Env>, c: Context<AppEnv<Env>>, log: Log): Services {
+function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: string, tokenScope: string): Services {
   return {
     config: deps.config,
     version: deps.version,
     log,
     stub: (queue) => deps.stub(c.env, queue),
     history: () => deps.history(c.env),
-    requestId: c.get("requestId"),
-    tokenScope: c.get("tokenScope") ?? "",
+    requestId,
+    tokenScope,
   };
 }
 
-function toResponse(answer: Answer): Response {
-  if (!answer.ok) return problemResponse(answer, {}, answer.more);
-  const { status, text, body, headers } = answer;
-  if (status === 204) return new Response(null, { status, headers });
+function toResponse(answer: Answer, requestId: string): Response {
+  const named = { "x-request-id": requestId, ...answer.headers };
+  if (!answer.ok) return problemResponse(answer, named, answer.more);
+  const { status, text, body } = answer;
+  if (status === 204) return new Response(null, { status, headers: named });
   return new Response(text ?? JSON.stringify(body), {
     status,
-    headers: { "content-type": "application/json", "cache-control": "no-store", ...headers },
+    headers: { "content-type": "application/json", "cache-control": "no-store", ...named },
   });
 }
 
-function notFound(routes: readonly AnyRoute[], method: string, path: string): Response {
+function notFound(routes: readonly AnyRoute[], method: string, path: string): Answer {
   const shown = `${method} ${path.slice(0, 200)}`;
   const methods = routes.filter((one) => matches(one.path, path)).map((one) => one.method.toUpperCase());
   const later = LATER_ROUTES.filter(([, template]) => matches(template, path)).map(([known]) => known);
-  if (later.includes(method)) return problemResponse(refuse("invalid_request", `${shown} is not built yet.`));
+  if (later.includes(method)) return refuse("invalid_request", `${shown} is not built yet.`);
   if (methods.includes("GET")) methods.push("HEAD");
   const allow = [...new Set([...methods, ...later])].join(", ");
-  if (allow === "") return problemResponse(refuse("not_found", `${shown}: there is no such path. See /openapi.json.`));
-  return problemResponse(refuse("method_not_allowed", `${shown}: this path takes ${allow}.`), { allow });
+  if (allow === "") return refuse("not_found", `${shown}: there is no such path. See /openapi.json.`);
+  return { ...refuse("method_not_allowed", `${shown}: this path takes ${allow}.`), headers: { allow } };
 }
 
 function matches(template: string, path: string): boolean {
@@ -168,20 +173,4 @@ function refusalOf(error: unknown, requestId: string): Refused {
     return refuse("unavailable", "A part of the service does not answer just now: try again in a moment.");
   }
   return refuse("internal", `The request could not be carried out. The server's log tells more under ${requestId}.`);
-}
-
-function logRequest<Env>(log: Log, c: Context<AppEnv<Env>>, tookMs: number): void {
-  const { status } = c.res;
-  const failed = status >= 500 && c.get("error") !== undefined;
-  const slow = tookMs > SLOW_MS && !c.get("held");
-  if (!failed && !slow) return;
-  const { method, path } = c.req;
-  log(failed ? "error" : "warn", failed ? "request_failed" : "request_slow", {
-    requestId: c.get("requestId"),
-    method,
-    path,
-    status,
-    tookMs,
-    error: c.get("error"),
-  });
 }

@@ -51,27 +51,33 @@ function checkMediaType(request: Request, optional: boolean): Refused | null {
 }
 
 async function readBytes(request: Request): Promise<Uint8Array | Refused> {
-  const said = Number(request.headers.get("content-length") ?? 0);
-  if (said > MAX_BODY_BYTES) return tooLarge(`${said} bytes`);
+  const said = request.headers.get("content-length");
+  if (said !== null && Number(said) > MAX_BODY_BYTES) return tooLarge(`${said.slice(0, 20)} bytes`);
   if (!request.body) return new Uint8Array();
-  const reader = request.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
-  const chunks: Uint8Array[] = [];
-  let length = 0;
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      length += value.length;
-      if (length > MAX_BODY_BYTES) {
-        reader.cancel().catch(() => {});
-        return tooLarge("larger than that");
-      }
-      chunks.push(value);
-    }
+    // Reading at once costs half as much, and a connection brings no more than it said.
+    const bytes = said === null ? await readChunks(request.body) : new Uint8Array(await request.arrayBuffer());
+    return bytes !== null && bytes.length <= MAX_BODY_BYTES ? bytes : tooLarge("larger than that");
   } catch {
     return refuse("invalid_request", "The body ended before it was complete. Nothing was changed: send it again.");
   }
-  return chunks.length === 1 ? chunks[0]! : joined(chunks, length);
+}
+
+/** All bytes of a stream; null as soon as there are too many. */
+async function readChunks(body: ReadableStream<Uint8Array>): Promise<Uint8Array | null> {
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return chunks.length === 1 ? chunks[0]! : joined(chunks, length);
+    length += value.length;
+    if (length > MAX_BODY_BYTES) {
+      reader.cancel().catch(() => {});
+      return null;
+    }
+    chunks.push(value);
+  }
 }
 
 function tooLarge(size: string): Refused {

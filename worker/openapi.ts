@@ -11,7 +11,6 @@ import * as schemas from "./schemas.ts";
 
 /** Errors that any call with a token may meet. */
 const COMMON: ErrorCode[] = ["invalid_request", "unauthorized", "internal", "unavailable"];
-const OPEN_PATHS = ["/healthz"];
 
 /** The document, as plain JSON. */
 export function openApiDocument(routes: readonly AnyRoute[], about: { version: string; basePath: string }): object {
@@ -34,7 +33,7 @@ export function openApiDocument(routes: readonly AnyRoute[], about: { version: s
 type RouteConfig = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0];
 
 function pathOf(route: AnyRoute): RouteConfig {
-  const open = OPEN_PATHS.includes(route.path);
+  const open = route.open === true;
   const answers = Object.entries(route.answers).map(([status, { description, schema, media = "application/json" }]) => {
     const content = schema ? { [media]: { schema } } : media === "application/json" ? undefined : { [media]: {} };
     return [status, { description, ...(content ? { content } : {}) }];

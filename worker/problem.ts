@@ -47,15 +47,13 @@ export function toProblem({ code, detail, errors }: Refused): Problem {
 }
 
 /** The answer for a refusal, with `Retry-After` where trying again may help. `more` are members beyond the standard ones. */
-export function problemResponse(refused: Refused, headers: Record<string, string> = {}, more: object = {}): Response {
-  const all = new Headers({ "content-type": "application/problem+json", ...headers });
+export function problemResponse(refused: Refused, headers: Record<string, string>, more: object = {}): Response {
+  const all: Record<string, string> = { "content-type": "application/problem+json", ...headers };
   const seconds = RETRY_AFTER_SECONDS[refused.code];
-  if (seconds !== undefined && !all.has("retry-after")) all.set("retry-after", String(seconds));
-  if (refused.code === "unauthorized") all.set("www-authenticate", 'Bearer realm="millrace"');
-  return new Response(JSON.stringify({ ...toProblem(refused), ...more }), {
-    status: statusOf(refused.code),
-    headers: all,
-  });
+  if (seconds !== undefined) all["retry-after"] = String(seconds);
+  if (refused.code === "unauthorized") all["www-authenticate"] = 'Bearer realm="millrace"';
+  const body = JSON.stringify({ ...toProblem(refused), ...more });
+  return new Response(body, { status: statusOf(refused.code), headers: all });
 }
 
 const OUTAGE =

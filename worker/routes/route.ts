@@ -47,14 +47,16 @@ export interface Success {
   /** True: the caller asked to be held back, so that the time it took says nothing. */
   held?: boolean;
 }
-/** A refusal with members beyond those of a problem. */
-export type Answer = Success | (Refused & { more?: object });
+/** A refusal, with members beyond those of a problem. */
+export type Answer = Success | (Refused & { more?: object; headers?: Record<string, string> });
 
 export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
   method: "get" | "post" | "patch" | "delete";
   /** `{name}` stands for one segment. */
   path: string;
   summary: string;
+  /** True: needs no token. */
+  open?: boolean;
   params: Params;
   query: Query;
   /** Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract. */
