@@ -57,7 +57,7 @@ export function problemResponse(refused: Refused, headers: Record<string, string
 }
 
 const OUTAGE =
-  /overloaded|network connection lost|connection (was )?(lost|closed|reset)|timed? ?out|no longer active|too many requests|too much (data|load)|was reset|to be reset|because its code was updated|internal error|unable to connect|cannot connect/i;
+  /overloaded|network connection lost|connection (was )?(lost|closed|reset)|timed? ?out|no longer active|too many requests|too much (data|load)|object to be reset|reset because its code was updated|internal error|unable to connect|cannot connect/i;
 /** The database answered, and does not understand: no waiting mends that. */
 const BROKEN_SQL = /no such (table|column)|syntax error|SQLITE_(ERROR|CONSTRAINT)/i;
 
