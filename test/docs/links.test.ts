@@ -28,6 +28,17 @@ function anchorsOf(markdown: string): string[] {
   );
 }
 
+/** A name in code's clothes, such as `loadIds` or `ROLLUP_MS`, is one that the code has. */
+it.each(pages.filter((page) => /^(ARCHITECTURE|docs\/decisions)/.test(page)))(
+  "%s speaks of names that the code has",
+  (page) => {
+    const sources = listFiles().filter((path) => /\.(ts|sql|toml)$/.test(path) && !path.startsWith("test/docs/"));
+    const words = new Set(sources.flatMap((path) => readText(path).match(/\w+/g) ?? []));
+    const named = [...readText(page).matchAll(/`#?([A-Za-z]\w*(?:_|[a-z][A-Z])\w*)`/g)].map(([, name]) => name!);
+    expect(named.filter((name) => !words.has(name))).toEqual([]);
+  },
+);
+
 /** `a/b.ts` in full, or the bare name of a file of this repository that the page speaks of. */
 it.each(pages)("%s names files that are there", (page) => {
   const files = listFiles();
