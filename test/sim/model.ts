@@ -1,0 +1,169 @@
+import type { EnqueueInput, JobRecord, JobTemplate } from "../../client/wire.ts";
+import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
+import { type Invariant, Violation } from "./violation.ts";
+
+export interface ModelEnd {
+  fence: number;
+  state: string;
+  kept: boolean;
+}
+
+/** What the model knows of one job. */
+export interface ModelJob {
+  seq: number;
+  live: LiveRow | null;
+  ends: ModelEnd[];
+  deleted: boolean;
+  /** No start before this. */
+  notBefore: number;
+  /** Fences at which an attempt was settled by its holder. */
+  settled: Set<number>;
+  /** Which session was given the job at a fence. */
+  holders: Map<number, string>;
+}
+
+interface Made {
+  at: number;
+  seqs: number[];
+}
+
+const MINUTE = 60_000;
+
+/** The reference: jobs, ends, requests and what may happen to them, in plain maps. */
+export class Model {
+  readonly jobs = new Map<number, ModelJob>();
+  readonly requests = new Map<string, Made>();
+  readonly keys = new Map<string, Made>();
+  readonly outbox = new Map<number, OutboxRow>();
+  readonly endCounts = new Map<string, number>();
+  sessions = new Map<string, SessionRow>();
+  maxSeq = 0;
+  lastOutboxId = 0;
+  /** Transactions that wrote. */
+  changes = 0;
+  paused = false;
+  settings = { concurrency: Number.POSITIVE_INFINITY, maxSessions: 20, leaseMs: 30_000, keepCompleted: true };
+  /** Operations under way, as `<kind> <seq>`: each allows what it asks for. */
+  readonly underWay = new Map<string, number>();
+  violation: Violation | null = null;
+
+  fail(invariant: Invariant, detail: string): void {
+    this.violation ??= new Violation(invariant, detail);
+  }
+
+  expect(holds: boolean, invariant: Invariant, detail: () => string): void {
+    if (!holds) this.fail(invariant, detail());
+  }
+
+  begin(kind: string, seq: number): () => void {
+    const key = `${kind} ${seq}`;
+    this.underWay.set(key, (this.underWay.get(key) ?? 0) + 1);
+    return () => {
+      // Never taken back: an answer may be lost while the object goes on.
+    };
+  }
+
+  allowed(kind: string, seq: number): boolean {
+    return this.underWay.has(`${kind} ${seq}`);
+  }
+
+  live(): ModelJob[] {
+    return [...this.jobs.values()].filter((job) => job.live !== null);
+  }
+
+  lastEnd(job: ModelJob): ModelEnd | null {
+    return job.ends.at(-1) ?? null;
+  }
+
+  maxFence(job: ModelJob): number {
+    return Math.max(job.live?.fence ?? 0, ...job.ends.map((end) => end.fence), 0);
+  }
+
+  /** Jobs that one enqueue made, in order. */
+  accept(input: EnqueueInput, rows: LiveRow[], now: number): void {
+    rows.sort((a, b) => a.seq - b.seq);
+    for (const row of rows) {
+      this.expect(row.seq > this.maxSeq, "ids", () => `job ${row.seq} was made after job ${this.maxSeq}`);
+      this.maxSeq = Math.max(this.maxSeq, row.seq);
+    }
+    this.expect(rows.length === input.jobs.length, "durable", () => `${rows.length} of ${input.jobs.length} jobs made`);
+    const made = { at: now, seqs: rows.map((row) => row.seq) };
+    this.#once(this.requests, input.requestId, made, 5 * MINUTE);
+    this.#once(this.keys, input.idempotency?.key ?? null, made, 24 * 60 * MINUTE);
+    for (const [index, row] of rows.entries()) this.#create(row, input.templates[input.jobs[index]?.[0] ?? 0]!, now);
+  }
+
+  #once(known: Map<string, Made>, id: string | null, made: Made, memoryMs: number): void {
+    if (id === null) return;
+    const before = known.get(id);
+    this.expect(
+      !before || made.at - before.at >= memoryMs,
+      "once",
+      () => `${id} made ${before?.seqs}, then ${made.seqs}`,
+    );
+    known.set(id, made);
+  }
+
+  #create(row: LiveRow, template: JobTemplate, now: number): void {
+    const asked = template.runAt ?? now + template.delayMs;
+    const notBefore = Math.max(asked, now);
+    this.expect(
+      row.run_at === notBefore,
+      "never-early",
+      () => `job ${row.seq} runs at ${row.run_at}, not ${notBefore}`,
+    );
+    this.expect(
+      row.priority === template.priority,
+      "order",
+      () => `job ${row.seq} has another priority than asked for`,
+    );
+    this.expect(
+      row.fence === 0 || row.state === "running",
+      "fence",
+      () => `job ${row.seq} begins at fence ${row.fence}`,
+    );
+    this.jobs.set(row.seq, {
+      seq: row.seq,
+      live: null,
+      ends: [],
+      deleted: false,
+      notBefore,
+      settled: new Set(),
+      holders: new Map(),
+    });
+  }
+
+  end(job: ModelJob, task: string, end: ModelEnd): void {
+    job.ends.push(end);
+    const key = `${task} ${end.state}`;
+    this.endCounts.set(key, (this.endCounts.get(key) ?? 0) + 1);
+  }
+
+  /** A session was told that it holds a job. */
+  granted(seq: number, fence: number, session: string) {
+    const job = this.jobs.get(seq);
+    if (!job) return this.fail("durable", `session ${session} was given job ${seq}, which nobody made`);
+    const holder = job.holders.get(fence) ?? session;
+    this.expect(holder === session, "one-holder", () => `job ${seq}/${fence} was given to ${holder} and to ${session}`);
+    job.holders.set(fence, session);
+  }
+
+  /** What a look at the object says of a job must be what is. */
+  checkRead(seq: number, answer: JobRecord | "deleted" | null, inHistory: (end: ModelEnd) => boolean) {
+    const job = this.jobs.get(seq);
+    if (!job) return this.expect(answer === null, "read", () => `job ${seq} was never made, and is answered`);
+    if (answer === "deleted") return this.expect(job.deleted, "read", () => `job ${seq} is called deleted`);
+    const end = this.lastEnd(job);
+    if (answer === null) {
+      if (job.deleted || (end && !end.kept)) return;
+      return this.expect(!job.live && !!end && inHistory(end), "read", () => `job ${seq} is not found anywhere`);
+    }
+    this.expect(!job.deleted, "read", () => `job ${seq} is deleted, and is answered as ${answer.state}`);
+    const truth = job.live ?? end;
+    this.expect(
+      truth?.fence === answer.fence && truth.state === answer.state,
+      "read",
+      () => `job ${seq} is ${truth?.state}/${truth?.fence}, and is answered as ${answer.state}/${answer.fence}`,
+    );
+  }
+}

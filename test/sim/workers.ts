@@ -1,0 +1,132 @@
+import { runSession } from "../../client/session.ts";
+import type { ExchangeInput, ExchangeReply, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
+import { exchangeByRpc } from "../../worker/exchange.ts";
+import { simTasks } from "./tasks.ts";
+import type { World } from "./world.ts";
+
+const TASKS = simTasks();
+
+/** One invocation of the consumer: the real loop, in a process that may die or freeze at any wait. */
+export class Consumer {
+  readonly id: string;
+  dead = false;
+  over = false;
+  frozenUntil = 0;
+  readonly #world: World;
+  readonly #ticket: Ticket;
+
+  constructor(world: World, id: string, ticket: Ticket) {
+    this.#world = world;
+    this.id = id;
+    this.#ticket = ticket;
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this.#world;
+    const stub = { exchange: (input: ExchangeInput) => this.#exchange(input) } as unknown as QueueRpc;
+    await runSession(
+      {
+        id: this.id,
+        worker: { name: "consumer", runtime: "sim" },
+        claimForMs: 20_000,
+        claimJobs: 2_000,
+        stayMs: 14 * 60_000,
+      },
+      {
+        tasks: TASKS,
+        env: { random: this.#world.random, sleep: (ms: number) => this.#sleep(ms) },
+        maxResultBytes: 128 * 1024,
+        exchange: (request) => exchangeByRpc(stub, this.#ticket, request),
+        now: () => clock.wall(),
+        timer: (ms, fire) => this.#timer(ms, fire),
+        log: () => {},
+      },
+    );
+    this.over = true;
+  }
+
+  #exchange(input: ExchangeInput): Promise<ExchangeReply> {
+    const { world } = { world: this.#world };
+    return this.#here(world.network.call(() => world.exchange(structuredClone(input))));
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#timer(ms, resolve);
+    });
+  }
+
+  /** A timer of this process: it does not fire while the process is frozen, and never when it is dead. */
+  #timer(ms: number, fire: () => void): () => void {
+    const { clock } = this.#world;
+    let cancel = (): void => {};
+    const ring = (): void => {
+      if (this.dead) return;
+      if (clock.time < this.frozenUntil) cancel = clock.in(this.frozenUntil - clock.time, ring);
+      else fire();
+    };
+    cancel = clock.in(ms, ring);
+    return () => cancel();
+  }
+
+  #here<Value>(answer: Promise<Value>): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      answer.then(
+        (value) => this.#timer(0, () => resolve(value)),
+        (error) => this.#timer(0, () => reject(error)),
+      );
+    });
+  }
+}
+
+/** A worker that keeps to no rule: forgets what it holds, settles twice, late, or what is not its own. */
+export class Rogue {
+  readonly #world: World;
+  readonly #ids: string[];
+  readonly #n = new Map<string, number>();
+  readonly #seen: [seq: number, fence: number][] = [];
+
+  constructor(world: World, name: string) {
+    this.#world = world;
+    this.#ids = [`${name}-a`, `${name}-b`];
+  }
+
+  async act(): Promise<void> {
+    const { random, network } = this.#world;
+    const session = random.pick(this.#ids);
+    const last = this.#n.get(session) ?? 0;
+    const n = Math.max(1, last + random.pick([1, 1, 1, 1, 0, -1]));
+    this.#n.set(session, Math.max(last, n));
+    const some = () => this.#seen.filter(() => random.chance(0.4)).slice(-8);
+    const input: ExchangeInput = {
+      session,
+      n,
+      worker: { name: "rogue", runtime: "sim", ...(random.chance(0.3) ? { tasks: ["quick", "works", "fails"] } : {}) },
+      channel: random.pick([null, "short" as const, "long" as const]),
+      holding: some(),
+      settle: some().map(([seq, fence]) => this.#outcome(seq, random.chance(0.8) ? fence : fence + random.int(-1, 1))),
+      progress: some().map(([seq, fence]) => ({ seq, fence, progress: { percent: 1, note: null } })),
+      want: random.pick([0, 1, 2, 6]),
+    };
+    const reply = await network.call(() => this.#world.exchange(structuredClone(input)));
+    if (!reply.ok) return;
+    for (const [seq, , , , fence] of JSON.parse(reply.jobs) as [number, 0, 0, 0, number][])
+      this.#seen.push([seq, fence]);
+  }
+
+  #outcome(seq: number, fence: number): WireOutcome {
+    const { random } = this.#world;
+    const error = { name: "Rogue", message: "x".repeat(random.pick([1, 600])), stack: null };
+    return random.pick<WireOutcome>([
+      { seq, fence, outcome: "completed", result: '"rogue"' },
+      { seq, fence, outcome: "completed" },
+      { seq, fence, outcome: "failed", error },
+      { seq, fence, outcome: "failed", error, retryInMs: random.int(0, 9_000) },
+      { seq, fence, outcome: "dead", error },
+      { seq, fence, outcome: "snoozed", forMs: random.int(0, 9_000) },
+      { seq, fence, outcome: "released" },
+      { seq, fence, outcome: "declined", code: "unknown_task" },
+      { seq, fence, outcome: "cancelled", reason: "rogue" },
+    ]);
+  }
+}
