@@ -8,6 +8,7 @@
  */
 import type { ExchangeInput } from "../../client/wire.ts";
 import { type Held, type Lane, type Session, setting } from "./books.ts";
+import { chunks } from "./chunks.ts";
 import { CLAIM_BYTES, WANT_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
@@ -62,14 +63,20 @@ type Loaded = [seq: number, fence: number, lane: number, rank: number, timeoutMs
 
 /** Reads the picked jobs, as many as an answer may carry; the first always fits. */
 function load(tx: Tx, picked: number[]): { jobs: string; rows: Loaded[] } {
-  const [row] = tx.sql.exec(LOAD, JSON.stringify(picked));
-  const rows = JSON.parse(String(row!.books)) as Loaded[];
+  const [row] = tx.sql.exec(LOAD_BOOKS, JSON.stringify(picked));
+  const all = JSON.parse(String(row!.books)) as Loaded[];
   let bytes = 0;
-  const fit = rows.findIndex((loaded, index) => {
+  const fit = all.findIndex((loaded, index) => {
     bytes += loaded[5];
     return index > 0 && bytes > CLAIM_BYTES;
   });
-  return fit < 0 ? { jobs: String(row!.jobs), rows } : load(tx, picked.slice(0, fit));
+  const rows = fit < 0 ? all : all.slice(0, fit);
+  // What an answer may carry is more than one value of SQL may hold.
+  const parts = [...chunks(rows, ([, , , , , size]) => size)].map((part) => {
+    const [texts] = tx.sql.exec(LOAD_JOBS, JSON.stringify(part.map(([seq]) => seq)));
+    return String(texts!.jobs).slice(1, -1);
+  });
+  return { jobs: `[${parts.join(",")}]`, rows };
 }
 
 /** Lanes with ready jobs that this session may be given, suspects only while it holds none. */
@@ -153,12 +160,13 @@ function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head):
   return rankA !== rankB ? rankA < rankB : seqA < seqB;
 }
 
-/** Loads in the order asked for. */
-const LOAD = `
+/** In the order asked for. */
+const PICKED = "FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane";
+const LOAD_BOOKS = `
+SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books ${PICKED}`;
+const LOAD_JOBS = `
 SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence + 1, failures, created_at, run_at,
-    reopened_fence, options)) AS jobs,
-  json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books
-FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane`;
+  reopened_fence, options)) AS jobs ${PICKED}`;
 
 const CLAIM = `
 UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL,
