@@ -10,7 +10,7 @@ import type { JobState } from "../../client/types.ts";
 import { type JobRecord, type ListInput, type ListReply, readOptions, recordOf } from "../../client/wire.ts";
 import { COLUMNS } from "./inspect.ts";
 import { CLAIM_BYTES, STEP_ROWS } from "./limits.ts";
-import { isAnswered } from "./outbox.ts";
+import { isAnswered, sentRanges } from "./outbox.ts";
 import type { Row, Tx } from "./ports.ts";
 
 /** What of a job a filter needs. */
@@ -79,12 +79,14 @@ function goneHeads(tx: Tx, below: number): Head[] {
     below,
     STEP_ROWS,
   );
-  return rows.map((row) => ({
-    ...toHead(row),
-    outboxId: Number(row.outbox_id),
-    past: true,
-    answered: isAnswered(tx, { kind: row.kind!, created_at: row.row_created_at! }),
-  }));
+  const sent = sentRanges(tx);
+  return rows.map((row) => {
+    const head = toHead(row);
+    const outboxId = Number(row.outbox_id);
+    const isPast = sent.some(({ id, minSeq, maxSeq }) => id > outboxId && minSeq <= head.seq && head.seq <= maxSeq);
+    const answered = !isPast && isAnswered(tx, { kind: row.kind!, created_at: row.row_created_at! });
+    return { ...head, outboxId, past: true, answered };
+  });
 }
 
 function toHead(row: Row): Omit<Head, "outboxId" | "past" | "answered"> {

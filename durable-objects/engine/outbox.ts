@@ -147,12 +147,10 @@ export function confirmFlush(tx: Tx, upto: number, rolledUpto: number): void {
   trimOutbox(tx);
 }
 
-/** Of large bodies that the history has, the names of the jobs stay: for them the history is to be asked. */
+/** The history has these bodies now; small ones stay, because keeping one costs less than writing its row again. */
 function strip(tx: Tx, after: number, upto: number): void {
   tx.sql.exec(
-    `UPDATE outbox SET kind = 'sent',
-       body = (SELECT json_group_array(json_array(value ->> 0, value ->> 1)) FROM json_each(outbox.body))
-     WHERE id > ? AND id <= ? AND kind = 'history' AND octet_length(body) > ?`,
+    "UPDATE outbox SET kind = 'sent', body = NULL WHERE id > ? AND id <= ? AND kind = 'history' AND octet_length(body) > ?",
     after,
     upto,
     STRIP_BYTES,
@@ -178,13 +176,24 @@ export function isAnswered(tx: Tx, { kind, created_at }: Row): boolean {
   return kind === "result" ? Number(created_at) > tx.now - RESULT_MEMORY_MS : kind !== "sent";
 }
 
-/** The latest word of the outbox on a job; null: it has none, or the history has to be asked. */
+/**
+ * The latest word of the outbox on a job; null: it has none, or the history has to be asked. What stands before a
+ * stripped row has been sent as well, and that row may hold a later form.
+ */
 export function findInOutbox(tx: Tx, seq: number): JobRecord | "deleted" | null {
   const [row] = tx.sql.exec(
-    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS entry FROM outbox AS o, json_each(o.body) AS e
-     WHERE o.min_seq <= ?1 AND o.max_seq >= ?1 AND e.value ->> 0 = ?1 ORDER BY o.id DESC LIMIT 1`,
+    `SELECT o.kind AS kind, o.created_at AS created_at, e.value AS entry
+     FROM outbox AS o LEFT JOIN json_each(o.body) AS e ON e.value ->> 0 = ?1
+     WHERE o.min_seq <= ?1 AND o.max_seq >= ?1 AND (o.kind = 'sent' OR e.value IS NOT NULL)
+     ORDER BY o.id DESC LIMIT 1`,
     seq,
   );
   if (!row || !isAnswered(tx, row)) return null;
   return row.kind === "delete" ? "deleted" : recordOf(JSON.parse(String(row.entry)));
+}
+
+/** Rows whose bodies the history has, by id: what stands before one and within its range is the history's to answer. */
+export function sentRanges(tx: Tx): { id: number; minSeq: number; maxSeq: number }[] {
+  const rows = tx.sql.exec("SELECT id, min_seq, max_seq FROM outbox WHERE kind = 'sent'");
+  return rows.map((row) => ({ id: Number(row.id), minSeq: Number(row.min_seq), maxSeq: Number(row.max_seq) }));
 }

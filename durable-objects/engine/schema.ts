@@ -80,7 +80,8 @@ CREATE TABLE outbox (
   created_at INTEGER NOT NULL,
   body TEXT,
   rollup TEXT NOT NULL,
-  requests TEXT
+  requests TEXT,
+  CHECK ((kind = 'sent') = (body IS NULL))
 ) STRICT;
 CREATE TRIGGER outbox_keeps_newest BEFORE DELETE ON outbox
 WHEN OLD.id = (SELECT max(id) FROM outbox)
