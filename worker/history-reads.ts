@@ -38,8 +38,8 @@ export interface HistoryReads {
 export function historyReads(db: D1Database): HistoryReads {
   return {
     job: (queue, partition, seq) => readJob(db, queue, partition, seq),
-    jobsOfQueue: (input) => listQueueHistory(db, input),
-    finishedJobs: (input) => listFinished(db, input),
+    jobsOfQueue: (input) => jobsOfQueue(db, input),
+    finishedJobs: (input) => finishedJobs(db, input),
     queues: (page) => listQueues(db, page),
     queue: (name) => getQueue(db, name),
     markPaused: (queue, paused, now) => markPaused(db, queue, paused, now),
@@ -48,6 +48,42 @@ export function historyReads(db: D1Database): HistoryReads {
     registered: (now) => registered(db, now),
     check: () => checkHistory(db),
   };
+}
+
+/** A page is read in steps and ends at so many characters: payloads and results may be large. */
+const STEP_JOBS = 50;
+const PAGE_CHARS = 4 * 1024 * 1024;
+
+async function jobsOfQueue(
+  db: D1Database,
+  input: QueueListInput,
+): Promise<{ items: JobRecord[]; scannedTo: number | null }> {
+  const items: JobRecord[] = [];
+  for (let beforeSeq = input.beforeSeq; ; ) {
+    const limit = Math.min(STEP_JOBS, input.limit - items.length);
+    const page = await listQueueHistory(db, { ...input, beforeSeq, limit });
+    items.push(...page.items);
+    beforeSeq = page.scannedTo;
+    const goesOn = beforeSeq !== null && page.items.length === limit;
+    if (!goesOn || items.length === input.limit || charsOf(items) > PAGE_CHARS) return { items, scannedTo: beforeSeq };
+  }
+}
+
+async function finishedJobs(db: D1Database, input: FinishedListInput): Promise<FinishedPage> {
+  const items: FinishedPage["items"] = [];
+  for (let cursor = input.cursor; ; ) {
+    const limit = Math.min(STEP_JOBS, input.limit - items.length);
+    const page = await listFinished(db, { ...input, cursor, limit });
+    items.push(...page.items);
+    cursor = page.nextCursor;
+    const goesOn = cursor !== null && page.items.length === limit;
+    const chars = charsOf(items.map(({ record }) => record));
+    if (!goesOn || items.length === input.limit || chars > PAGE_CHARS) return { items, nextCursor: cursor };
+  }
+}
+
+function charsOf(records: JobRecord[]): number {
+  return records.reduce((sum, { payload, result }) => sum + (payload?.length ?? 0) + (result?.length ?? 0), 0);
 }
 
 const AWAKE_MS = 10 * 60_000;

@@ -42,7 +42,7 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 /** `jobs[3].backoff.type` */
 export function pathOf(path: readonly PropertyKey[], prefix = ""): string {
   return path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : joinPath(text, String(part).toWellFormed())),
+    (text, part) => (typeof part === "number" ? `${text}[${part}]` : joinPath(text, String(part))),
     prefix,
   );
 }

@@ -122,7 +122,7 @@ function parseBody(bytes: Uint8Array): Body {
 }
 
 /** The escape of half a surrogate pair, or a number that may be too large to count with: worth a closer look. */
-const SUSPECT = /\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{309}/;
+const SUSPECT = /\\u[dD][89a-fA-F]|[eE]\+?\d{3}|(?<!\d)\d{309}/;
 
 /** The first string with a lone surrogate, or number that became infinite. Bounded by the depth of the text. */
 function unholdable(value: unknown, path: string): { path: string; message: string } | null {
@@ -134,7 +134,7 @@ function unholdable(value: unknown, path: string): { path: string; message: stri
   }
   if (typeof value !== "object" || value === null) return null;
   for (const [key, member] of Object.entries(value)) {
-    const at = Array.isArray(value) ? `${path}[${key}]` : joinPath(path, key.toWellFormed());
+    const at = Array.isArray(value) ? `${path}[${key}]` : joinPath(path, key);
     if (!key.isWellFormed()) return { path: at, message: "its name holds half of a surrogate pair" };
     const wrong = unholdable(member, at);
     if (wrong) return wrong;
@@ -142,9 +142,20 @@ function unholdable(value: unknown, path: string): { path: string; message: stri
   return null;
 }
 
-/** `a.b`, or `b` where there is no `a`. */
+const MAX_KEY_CHARS = 100;
+
+/** `a.b`, or `b` where there is no `a`. Long names are cut: paths are for people. */
 export function joinPath(path: string, key: string): string {
-  return path === "" ? key : `${path}.${key}`;
+  const shown = key.slice(0, MAX_KEY_CHARS).toWellFormed();
+  return path === "" ? shown : `${path}.${shown}`;
+}
+
+/** The escape of half a surrogate pair, after an even number of backslashes. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
+/** Whether a value holds half of a surrogate pair: `JSON.stringify` writes those as escapes, and whole pairs as they are. */
+export function holdsLoneSurrogate(json: string): boolean {
+  return json.includes("\\ud") && LONE_SURROGATE.test(json);
 }
 
 /** Whether more than `max` arrays and objects stand inside each other. Looks at the text only, so nothing recurses. */

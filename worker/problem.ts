@@ -48,7 +48,11 @@ export function toProblem({ code, detail, errors }: Refused): Problem {
 
 /** The answer for a refusal, with `Retry-After` where trying again may help. `more` are members beyond the standard ones. */
 export function problemResponse(refused: Refused, headers: Record<string, string>, more: object = {}): Response {
-  const all: Record<string, string> = { "content-type": "application/problem+json", ...headers };
+  const all: Record<string, string> = {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    ...headers,
+  };
   const seconds = RETRY_AFTER_SECONDS[refused.code];
   if (seconds !== undefined) all["retry-after"] = String(seconds);
   if (refused.code === "unauthorized") all["www-authenticate"] = 'Bearer realm="millrace"';

@@ -12,7 +12,7 @@ import type { NewJob } from "../client/types.ts";
 import type { JobTemplate } from "../client/wire.ts";
 import { type Config, type KnownTask, queueSettings } from "./config.ts";
 import { pathOf } from "./issues.ts";
-import { isDeeperThan, joinPath, MAX_BODY_BYTES, MAX_DEPTH, utf8Bytes } from "./json.ts";
+import { holdsLoneSurrogate, isDeeperThan, joinPath, MAX_BODY_BYTES, MAX_DEPTH, utf8Bytes } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
 import { makeTemplate } from "./template.ts";
 
@@ -173,17 +173,13 @@ function toText(payload: unknown, maxBytes: number, where: string): string | nul
       { path, message: "nests deeper than that" },
     ]);
   }
-  // JSON.stringify writes half of a surrogate pair as an escape, and whole ones as they are.
-  if (text.includes("\\ud") && LONE_SURROGATE.test(text)) {
+  if (holdsLoneSurrogate(text)) {
     return refuse("invalid_request", "A payload is text that UTF-8 can hold.", [
       { path, message: "holds half of a surrogate pair, which is no character" },
     ]);
   }
   return text;
 }
-
-/** The escape, after an even number of backslashes. */
-const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 
 type Result = StandardResult<unknown>;
 

@@ -10,7 +10,7 @@ import { type Config, type KnownTask, PUSH_TIMEOUT_MS } from "./config.ts";
 import { parseInstant } from "./instant.ts";
 import { errorsOf, nearest } from "./issues.ts";
 import { type CheckedJob, newJob, unknownJobFields } from "./job-schema.ts";
-import { joinPath } from "./json.ts";
+import { holdsLoneSurrogate, joinPath } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
 
 export interface About {
@@ -21,8 +21,6 @@ export interface About {
 }
 
 const MAX_AHEAD_MS = 366 * 86_400_000;
-/** A lone surrogate in tags or meta, as JSON.stringify writes it. */
-const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 
 /** Checks everything of a job but its payload. */
 export function makeTemplate(
@@ -64,7 +62,7 @@ function contradiction(options: CheckedJob, now: number): { path: string; messag
     return { path: "timeout", message: "is over 13m, which needs a remote worker: not built yet" };
   }
   for (const [path, value] of Object.entries({ tags, meta })) {
-    if (value !== undefined && LONE_SURROGATE.test(JSON.stringify(value))) {
+    if (value !== undefined && holdsLoneSurrogate(JSON.stringify(value))) {
       return { path, message: "holds half of a surrogate pair, which is no character" };
     }
   }

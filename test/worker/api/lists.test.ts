@@ -124,6 +124,24 @@ describe("of a queue", () => {
     expect(seen).toEqual([...ids].reverse());
   });
 
+  it("fills large pages from the history, and ends them early where payloads are large", async () => {
+    const ids = await fill("q-large", 130, () => "dead");
+    await flushed("q-large");
+    const page = await listJobs("queue=q-large&limit=200");
+    expect(page.items.map(({ id }) => id)).toEqual([...ids].reverse());
+    expect((await listJobs("queue=q-large&limit=120")).items).toHaveLength(120);
+    const jobs = Array.from({ length: 60 }, () => ({ task: "any", payload: "x".repeat(120_000) }));
+    await answer(await ask("/v1/queues/q-heavy/jobs", { body: { jobs } }), 201);
+    while ((await work("q-heavy", () => ({ outcome: "dead" }))).length > 0);
+    while ((await inHistory("q-heavy")) < 60) await flushed("q-heavy");
+    const heavy = await listJobs("queue=q-heavy&limit=200");
+    expect(heavy.nextCursor).not.toBeNull();
+    const everything = await all("queue=q-heavy&limit=200");
+    expect(new Set(everything.map(({ id }) => id)).size).toBe(60);
+    expect(everything).toHaveLength(60);
+    expect((await all("limit=200")).filter(({ queue }) => queue === "q-heavy")).toHaveLength(60);
+  });
+
   it("is empty for a queue that was declared and never used", async () => {
     expect(await listJobs("queue=q-never")).toEqual({ items: [], nextCursor: null });
   });
@@ -148,11 +166,11 @@ describe("of all queues", () => {
     const first = await fill("q-all-a", 5, () => "dead");
     const second = await fill("q-all-b", 5, (n) => (n % 2 ? "completed" : "dead"));
     await Promise.all([flushed("q-all-a"), flushed("q-all-b")]);
-    const listed = (await all("limit=3")).filter(({ queue }) => queue.startsWith("q-all-"));
+    const listed = (await all("limit=40")).filter(({ queue }) => queue.startsWith("q-all-"));
     expect(listed.map(({ id }) => id).sort()).toEqual([...first, ...second].sort());
     const times = listed.map(({ finishedAt }) => finishedAt!);
     expect(times).toEqual([...times].sort().reverse());
-    const dead = (await all("limit=3&state=dead")).filter(({ queue }) => queue === "q-all-b");
+    const dead = (await all("limit=40&state=dead")).filter(({ queue }) => queue === "q-all-b");
     expect(dead).toHaveLength(3);
     const since = (await all(`from=${times[0]}`)).filter(({ queue }) => queue.startsWith("q-all-"));
     expect(since.length).toBeGreaterThan(0);
