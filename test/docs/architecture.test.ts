@@ -38,6 +38,14 @@ it("shows the import arrows that the check holds, of folders that are there", ()
   expect(tableOf("| files | may import |")).toEqual(arrows);
 });
 
+it("says where every invariant of the simulation is held", () => {
+  const names = [...readText("test/sim/violation.ts").matchAll(/^ {2}\| "([\w-]+)"/gm)].map(
+    ([, name]) => `\`${name}\``,
+  );
+  const shown = tableOf("| what always holds | held by | checked as |").flatMap(([, , checks]) => checks!.split(", "));
+  expect(shown.sort()).toEqual(names.sort());
+});
+
 it("has the diagram of states.ts", () => {
   const drawing = (text: string, mark: RegExp) =>
     text

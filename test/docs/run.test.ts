@@ -87,6 +87,17 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
     expect(list.items.map(({ id }) => id)).toEqual(["hooks:0:1"]);
   });
 
+  it("docs/http-api.md: the calls of the contract, all of them and no others", async () => {
+    const answer = await fetch(`${local.url}/openapi.json`, { headers: { authorization: `Bearer ${local.token}` } });
+    const { paths } = (await answer.json()) as { paths: { [path: string]: object } };
+    const served = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const [, calls] = readText("docs/http-api.md").split(/^## /m);
+    const told = [...calls!.matchAll(/`((?:GET|POST|PATCH|DELETE) \/[^`? ]*)/g)].map(([, call]) => call!);
+    expect(told.sort()).toEqual(served.sort());
+  });
+
   it("docs/operations.md: pause, configure, resume", async () => {
     const [paused, config, resumed] = await answersOf("docs/operations.md");
     expect(paused).toMatchObject({ name: "mail", paused: true, pauseReason: "the vendor is down" });
