@@ -74,10 +74,13 @@ export async function checkHistory(world: World): Promise<void> {
     }
   }
   const sum: Rollup = {};
-  for (const { body } of history.rollups) mergeRollup(sum, body);
-  const call = host.call({ kind: "other" }, (shell) => shell.rollupSince(history.upto()));
   let since: Rollup | null = null;
-  void call.then((body) => {
+  const counted = host.call({ kind: "other" }, (shell) => {
+    // In one turn: a flush may be under way.
+    for (const { body } of history.rollups) mergeRollup(sum, body);
+    return shell.rollupSince(history.upto());
+  });
+  void counted.then((body) => {
     since = body;
   });
   while (since === null && (await world.clock.step()));

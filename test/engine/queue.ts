@@ -1,0 +1,184 @@
+import type { Backoff } from "../../client/types.ts";
+import {
+  type EnqueueInput,
+  type ExchangeInput,
+  type ExchangeReply,
+  type JobRecord,
+  type JobTemplate,
+  type LeasedTuple,
+  recordOf,
+  type WireOutcome,
+} from "../../client/wire.ts";
+import { Engine } from "../../durable-objects/engine/engine.ts";
+import { enqueue } from "../../durable-objects/engine/enqueue.ts";
+import { exchange } from "../../durable-objects/engine/exchange.ts";
+import { get } from "../../durable-objects/engine/inspect.ts";
+import type { CodeSettings, Effects, Row, Storage, Tx } from "../../durable-objects/engine/ports.ts";
+import { wake } from "../../durable-objects/engine/wake.ts";
+
+/** One test of the engine, to be run on every storage it claims to run on. Synchronous, as the engine is. */
+export interface Case {
+  name: string;
+  run(queue: TestQueue): void;
+}
+
+export interface CountingStorage extends Storage {
+  /** Rows written so far, as they are billed; absent where nobody counts them. */
+  rowsWritten?(): number;
+}
+
+type Ok = Extract<ExchangeReply, { ok: true }>;
+type Turn = Partial<Omit<ExchangeInput, "session">>;
+
+const TEMPLATE: JobTemplate = {
+  task: "mail",
+  priority: 0,
+  runAt: null,
+  delayMs: 0,
+  maxAttempts: 3,
+  backoff: { type: "fixed", delay: "1m", jitter: 0 } as Backoff,
+  ownBackoff: false,
+  timeoutMs: 10_000,
+  expiresInMs: null,
+  tags: [],
+  meta: null,
+  actor: null,
+  version: null,
+  traceparent: null,
+};
+
+export const ERROR = { name: "TypeError", message: "no such user", stack: "TypeError: no such user\n  at mail" };
+
+/** An engine with a clock that stands still until it is moved. */
+export class TestQueue {
+  readonly storage: CountingStorage;
+  now = Date.UTC(2026, 5, 1);
+  random = 0;
+  effects: Effects = { tickets: [], wakeAt: null, flush: false };
+  #engine: Engine;
+  #settings: CodeSettings = {};
+  readonly #n = new Map<string, number>();
+
+  constructor(storage: CountingStorage) {
+    this.storage = storage;
+    this.#engine = this.#open();
+  }
+
+  #open(): Engine {
+    return new Engine({ storage: this.storage, settings: this.#settings, random: () => this.random });
+  }
+
+  /** The object goes, and comes back with nothing but its storage. */
+  restart(settings: CodeSettings = this.#settings): void {
+    this.#settings = settings;
+    this.#engine = this.#open();
+  }
+
+  write<Result>(verb: (tx: Tx) => Result): Result {
+    const { result, effects } = this.#engine.write(this.now, verb);
+    this.effects = effects;
+    return result;
+  }
+
+  read<Result>(look: (tx: Tx) => Result): Result {
+    return this.#engine.read(this.now, look)!;
+  }
+
+  /** Time goes by, and the alarm comes. */
+  pass(ms: number): void {
+    this.now += ms;
+    this.write(wake);
+  }
+
+  /** Enqueues jobs that are alike and answers with their ids. */
+  add(options: Partial<JobTemplate> = {}, count = 1, more: Partial<EnqueueInput> = {}): number[] {
+    const reply = this.enqueue({
+      templates: [{ ...TEMPLATE, ...options }],
+      jobs: Array.from({ length: count }, () => [0, '{"to":"ü€😀"}']),
+      requestId: null,
+      idempotency: null,
+      ...more,
+    });
+    if (!reply.ok) throw new Error(reply.detail);
+    return reply.jobs.map((job) => job.seq);
+  }
+
+  enqueue(input: EnqueueInput) {
+    return this.write((tx) => enqueue(tx, input));
+  }
+
+  /** One exchange under the session's next number. */
+  turn(session: string, turn: Turn = {}): Ok {
+    const reply = this.exchange(session, turn);
+    if (!reply.ok) throw new Error(reply.detail);
+    return reply;
+  }
+
+  exchange(session: string, turn: Turn = {}): ExchangeReply {
+    const n = turn.n ?? (this.#n.get(session) ?? 0) + 1;
+    this.#n.set(session, Math.max(n, this.#n.get(session) ?? 0));
+    const input: ExchangeInput = {
+      session,
+      n,
+      worker: { name: `worker of ${session}`, runtime: "test" },
+      channel: null,
+      holding: [],
+      settle: [],
+      progress: [],
+      want: 0,
+      ...turn,
+    };
+    return this.write((tx) => exchange(tx, input));
+  }
+
+  /** Claims and answers with `[seq, fence]` of each job. */
+  claim(session: string, want = 500, turn: Turn = {}): [seq: number, fence: number][] {
+    return given(this.turn(session, { want, ...turn }));
+  }
+
+  /** Claims one job and settles it at once. */
+  run(outcome: Omit<WireOutcome, "seq" | "fence">, session = `run${this.#n.size}`): { seq: number; fence: number } {
+    const [seq, fence] = this.claim(session, 1)[0]!;
+    const { refused } = this.turn(session, { settle: [{ seq, fence, ...outcome }] });
+    if (refused.length > 0) throw new Error(`The settle was refused: ${refused[0]!.code}`);
+    return { seq, fence };
+  }
+
+  /** The job as the object has it. */
+  job(seq: number): JobRecord {
+    const record = this.read((tx) => get(tx, seq));
+    if (record === null || record === "deleted") throw new Error(`There is no job ${seq}`);
+    return record;
+  }
+
+  rows(query: string, ...params: (string | number)[]): Row[] {
+    return this.storage.sql.exec(query, ...params);
+  }
+
+  /** What would go to the history, newest last. */
+  outbox(): JobRecord[] {
+    return this.rows("SELECT body FROM outbox WHERE kind = 'history' ORDER BY id").flatMap((row) =>
+      JSON.parse(String(row.body)).map(recordOf),
+    );
+  }
+
+  /** Everything that is stored: what a refusal must not change. */
+  everything(): string {
+    const tables = ["meta", "lanes", "jobs", "sessions", "outbox", "idempotency"];
+    return JSON.stringify(tables.map((table) => this.rows(`SELECT * FROM ${table}`)));
+  }
+}
+
+export function given(reply: Ok): [seq: number, fence: number][] {
+  return (JSON.parse(reply.jobs) as LeasedTuple[]).map(([seq, , , , fence]) => [seq, fence]);
+}
+
+/** Runs what must throw within a transaction of the storage, and answers with the message. */
+export function thrown(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "nothing was thrown";
+}
