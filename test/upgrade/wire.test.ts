@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { createClient, defineTask, type Job } from "../../client/index.ts";
+import { type AnyTaskDeclaration, createClient, defineTask, type Job } from "../../client/index.ts";
 import { type EnqueueInput, type Entry, type ExchangeInput, type QueueRpc, recordOf } from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
@@ -69,7 +69,7 @@ describe.each(readdirSync(FIXTURES))("what %s says", (release) => {
 
     it("is understood by the Worker, as an answer to its enqueue", async () => {
       const stub = () => ({ enqueue: async () => as(wire.enqueueReply) }) as unknown as QueueRpc;
-      const client = createBindingClient({
+      const client = createBindingClient<AnyTaskDeclaration[]>({
         config,
         stub,
         token: "t",

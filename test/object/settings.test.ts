@@ -1,0 +1,117 @@
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { faults } from "../support/runtime-worker.ts";
+import { enqueue, freshWorld, queueObject, stateOf, stopClock, until, workAll, worker } from "./support.ts";
+
+freshWorld();
+
+describe("settings", () => {
+  it("come from the default, then code, then the API, and a null takes one back", async () => {
+    const stub = queueObject();
+    faults.settings = { slots: 2, leaseMs: 60_000 };
+    expect(await stub.configure({ slots: 9, concurrency: 4 })).toMatchObject({
+      ok: true,
+      settings: {
+        slots: { value: 9, origin: "api" },
+        concurrency: { value: 4, origin: "api" },
+        leaseMs: { value: 60_000, origin: "code" },
+        maxSessions: { value: 20, origin: "default" },
+      },
+    });
+    await evictDurableObject(stub as DurableObjectStub);
+    expect((await stub.describe())?.settings.slots).toEqual({ value: 9, origin: "api" });
+    const back = await stub.configure({ slots: null, concurrency: null });
+    expect(back).toMatchObject({ settings: { slots: { value: 2, origin: "code" }, concurrency: { value: null } } });
+  });
+
+  it("from code are those of the latest deploy", async () => {
+    const stub = queueObject();
+    faults.settings = { slots: 2 };
+    await enqueue(stub);
+    faults.settings = { slots: 3 };
+    await evictDurableObject(stub as DurableObjectStub);
+    expect((await stub.describe())?.settings.slots).toEqual({ value: 3, origin: "code" });
+  });
+
+  it("are refused together when one of them is wrong", async () => {
+    const stub = queueObject();
+    await enqueue(stub);
+    for (const patch of [{ slots: 0 }, { leaseMs: 1 }, { concurrency: 1.5 }, { maxSessions: "2" }, { unknown: 1 }]) {
+      expect(await stub.configure({ slots: 5, ...patch } as never)).toMatchObject({
+        ok: false,
+        code: "invalid_request",
+      });
+    }
+    expect((await stub.describe())?.settings.slots.origin).toBe("default");
+  });
+});
+
+describe("concurrency", () => {
+  it("is never exceeded, whoever asks, and what waits is sent for when it may run", async () => {
+    const stub = queueObject();
+    await stub.configure({ concurrency: 3 });
+    await enqueue(stub, 10);
+    const workers = Array.from({ length: 4 }, () => worker(stub));
+    const got = await Promise.all(workers.map(({ exchange }) => exchange({ want: 10 })));
+    expect(got.reduce((sum, { jobs }) => sum + jobs.length, 0)).toBe(3);
+    expect((await stub.describe())?.counts).toMatchObject({ running: 3, ready: 7 });
+
+    faults.ticketsSent.length = 0;
+    const holder = got.findIndex(({ jobs }) => jobs.length > 0);
+    await workers[holder]!.exchange({
+      settle: got[holder]!.jobs.map((job) => ({ ...job, outcome: "completed" as const })),
+    });
+    expect(await workAll(stub)).toHaveLength(7);
+  });
+
+  it("counts what a dead session held, until it is taken from it", async () => {
+    const clock = stopClock();
+    const stub = queueObject();
+    await stub.configure({ concurrency: 1 });
+    await enqueue(stub, 2);
+    await worker(stub).exchange({ want: 2 });
+    expect((await worker(stub).exchange({ want: 2 })).jobs).toEqual([]);
+    clock.advance(30_000);
+    await runDurableObjectAlarm(stub);
+    expect((await worker(stub).exchange({ want: 2 })).jobs).toHaveLength(1);
+  });
+});
+
+describe("a paused queue", () => {
+  it("starts nothing and sends nobody, lets finish what runs, and goes on when resumed", async () => {
+    const clock = stopClock();
+    const stub = queueObject();
+    await enqueue(stub, 2);
+    const hand = worker(stub);
+    const { jobs } = await hand.exchange({ want: 1 });
+    await stub.pause("migrating");
+    faults.ticketsSent.length = 0;
+    await enqueue(stub, 3);
+    await enqueue(stub, 1, { delayMs: 1_000 });
+    clock.advance(10 * 60_000);
+    await hand.exchange({ settle: [{ ...jobs[0]!, outcome: "completed" }], want: 5 });
+    await runDurableObjectAlarm(stub);
+    expect(await stateOf(stub, jobs[0]!.seq)).toBe("completed");
+    expect(await workAll(stub)).toEqual([]);
+    expect(faults.ticketsSent).toEqual([]);
+    expect(await stub.describe()).toMatchObject({ paused: { reason: "migrating" }, counts: { ready: 5, running: 0 } });
+
+    await stub.resume();
+    await until(() => faults.ticketsSent.length > 0);
+    expect(await workAll(stub)).toHaveLength(5);
+  });
+});
+
+it("lets go of an idle object at once: no timer and no call is left under way", async () => {
+  const stub = queueObject();
+  for (let round = 0; round < 3; round++) {
+    await enqueue(stub, 10);
+    await workAll(stub);
+    await stub.poke();
+  }
+  await until(async () => (await stub.describe())?.outboxRows === 0);
+  // An eviction waits for what is under way: the history's time limit alone would be 30 s.
+  const from = Date.now();
+  await evictDurableObject(stub as DurableObjectStub);
+  expect(Date.now() - from).toBeLessThan(1_000);
+});
