@@ -2,17 +2,15 @@
  * The exchange loop: one worker's stay at a queue. It claims jobs, runs them side by side, and settles each with the
  * next exchange. One exchange is in flight at a time; what finishes meanwhile rides in the next.
  *
- * Jobs are claimed for about a quarter of a second ahead, so that short ones come hundreds at a time and long ones
- * one by one; the order among jobs is decided no earlier than that.
- *
  * @module
  */
 import { Attempt, type AttemptPorts } from "./execute.ts";
+import { AHEAD_MS, Pace } from "./pace.ts";
 import type { ExchangeRequest, ExchangeResponse, LeasedJob, Outcome, WorkerInfo } from "./types.ts";
+import { type Timer, Waiter } from "./waiter.ts";
 
 const WANT_MAX = 500;
 const SETTLE_MAX = 1000;
-const AHEAD_MS = 250;
 /** Until the first answer says. */
 const SLOTS_GUESS = 6;
 const PROGRESS_MS = 2_000;
@@ -23,8 +21,9 @@ export interface SessionPorts extends AttemptPorts {
   /** One exchange with the queue. Throws when it or its answer is lost: it is repeated under the same `n`. */
   exchange(request: ExchangeRequest): Promise<ExchangeResponse>;
   now(): number;
-  /** Calls `fire` once after `ms`; the answer takes that back. */
-  timer(ms: number, fire: () => void): () => void;
+  timer: Timer;
+  /** Told of each attempt, for logs. */
+  watch?: { started(job: LeasedJob): void; ended(job: LeasedJob, outcome: Outcome, ranMs: number): void };
 }
 
 export interface SessionOptions {
@@ -65,16 +64,17 @@ class Session {
   readonly #summary: SessionSummary = { claimed: 0, settled: 0, lost: 0, refused: 0, exchanges: 0, abandoned: false };
   #ended: Outcome[] = [];
   #n = 0;
-  #runMs: number | null = null;
+  readonly #pace = new Pace();
   #leaseMs = 30_000;
   #slots: number;
   #exchangedAt: number;
   #retryInMs: number | null = null;
-  #wake: () => void = () => {};
+  readonly #waiter: Waiter;
 
   constructor(options: SessionOptions, ports: SessionPorts) {
     this.#options = options;
     this.#ports = ports;
+    this.#waiter = new Waiter((ms, fire) => ports.timer(ms, fire));
     this.#slots = options.slots ?? SLOTS_GUESS;
     this.#startedAt = ports.now();
     this.#exchangedAt = this.#startedAt;
@@ -102,24 +102,19 @@ class Session {
   #want(): number {
     if (this.#closing()) return 0;
     const { claimJobs } = this.#options;
-    const room = Math.min(WANT_MAX, this.#slots * this.#ahead()) - this.#held();
+    const room = Math.min(WANT_MAX, this.#ahead()) - this.#held();
     return Math.max(0, Math.min(room, claimJobs - this.#summary.claimed));
   }
 
-  /** How many jobs one slot can be expected to do in the time that is claimed ahead. */
   #ahead(): number {
-    if (this.#runMs === null) return 1;
-    const now = this.#ports.now();
-    let ages = 0;
-    for (const { startedAt } of this.#running.values()) ages += now - startedAt;
-    const runMs = Math.max(this.#runMs, this.#running.size === 0 ? 0 : ages / this.#running.size, 0.1);
-    return Math.max(1, Math.floor(AHEAD_MS / runMs));
+    const startedAt = [...this.#running.values()].map((running) => running.startedAt);
+    return this.#slots * this.#pace.jobsAhead(this.#ports.now(), startedAt);
   }
 
   /** Gives back what would wait here for long: jobs turned out slower than those before. */
   #releaseSurplus(): void {
-    const keep = 2 * this.#slots * this.#ahead();
-    for (const { id, fence } of this.#waiting.splice(keep)) this.#ended.push({ id, fence, outcome: "released" });
+    for (const { id, fence } of this.#waiting.splice(2 * this.#ahead()))
+      this.#ended.push({ id, fence, outcome: "released" });
   }
 
   /** One exchange, repeated until it is answered; false when the lease was over before. */
@@ -149,7 +144,7 @@ class Session {
           this.#abandon(error);
           return false;
         }
-        await this.#pause(pauseMs);
+        await this.#waiter.pause(pauseMs);
         this.#stopOverdue(this.#ports.now());
       }
     }
@@ -226,6 +221,7 @@ class Session {
       const job = this.#waiting.shift()!;
       const attempt = new Attempt(job, this.#ports, (done, outcome) => this.#onEnd(done, outcome));
       this.#running.set(job.id, { attempt, startedAt: this.#ports.now() });
+      this.#ports.watch?.started(job);
       attempt.start();
     }
   }
@@ -233,17 +229,18 @@ class Session {
   #onEnd(attempt: Attempt, outcome: Outcome): void {
     const { id } = attempt.job;
     const ran = this.#ports.now() - (this.#running.get(id)?.startedAt ?? this.#ports.now());
-    this.#runMs = this.#runMs === null ? ran : this.#runMs + (ran - this.#runMs) / 8;
+    this.#pace.note(ran);
+    this.#ports.watch?.ended(attempt.job, outcome, ran);
     this.#running.delete(id);
     this.#ended.push(outcome);
     this.#fill();
-    if (this.#waiting.length === 0 || this.#ended.length >= SETTLE_MAX) this.#wake();
+    if (this.#waiting.length === 0 || this.#ended.length >= SETTLE_MAX) this.#waiter.wake();
   }
 
   /** Nothing is held: true when the queue said that more is likely, after the pause that it named. */
   async #linger(): Promise<boolean> {
     if (this.#retryInMs === null || this.#closing()) return false;
-    await this.#pause(this.#retryInMs);
+    await this.#waiter.pause(this.#retryInMs);
     return true;
   }
 
@@ -256,7 +253,7 @@ class Session {
       if (this.#held() === 0 || this.#ended.length >= SETTLE_MAX) return;
       const dueAt = this.#exchangeDueAt();
       if (dueAt <= now) return;
-      await this.#sleepUntil(Math.min(dueAt, this.#nextTimeout()));
+      await this.#waiter.wait(Math.min(dueAt, this.#nextTimeout()) - now);
     }
   }
 
@@ -294,21 +291,5 @@ class Session {
     }
     this.#summary.abandoned = true;
     this.#summary.lost += this.#held() + this.#ended.length;
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#ports.timer(ms, resolve);
-    });
-  }
-
-  async #sleepUntil(at: number): Promise<void> {
-    let cancel = (): void => {};
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      cancel = this.#ports.timer(Math.max(1, at - this.#ports.now()), resolve);
-    });
-    this.#wake = () => {};
-    cancel();
   }
 }

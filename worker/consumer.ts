@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { runSession } from "../client/session.ts";
+import { runSession, type SessionPorts } from "../client/session.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
 import type { QueueRpc, Ticket } from "../client/wire.ts";
 import { exchangeByRpc } from "./exchange.ts";
@@ -52,6 +52,10 @@ export function createConsumer<Env>(deps: ConsumerDeps<Env>): QueueHandler<Env> 
 async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Promise<void> {
   const id = crypto.randomUUID();
   const where = { session: id, queue: ticket.queue, partition: ticket.partition, channel: ticket.channel };
+  const logJob: SessionPorts["log"] = (level, event, job, fields) => {
+    const { id, task, attempt, fence } = job;
+    deps.log(level, event, { ...where, job: id, task, attempt, fence, ...fields });
+  };
   try {
     const summary = await runSession(
       {
@@ -72,15 +76,8 @@ async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Pr
           const timer = setTimeout(fire, ms);
           return () => clearTimeout(timer);
         },
-        log: (level, message, job, fields) =>
-          deps.log(level, message, {
-            ...where,
-            job: job.id,
-            task: job.task,
-            attempt: job.attempt,
-            fence: job.fence,
-            ...fields,
-          }),
+        log: logJob,
+        ...(deps.logJobs ? { watch: watchJobs(logJob) } : {}),
       },
     );
     if (summary.abandoned || summary.refused > 0) deps.log("warn", "session_troubled", { ...where, ...summary });
@@ -88,4 +85,14 @@ async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Pr
   } catch (error) {
     deps.log("error", "session_failed", { ...where, error: String(error) });
   }
+}
+
+function watchJobs(log: SessionPorts["log"]): NonNullable<SessionPorts["watch"]> {
+  return {
+    started: (job) => log("info", "job_started", job),
+    ended(job, outcome, ranMs) {
+      const error = "error" in outcome ? `${outcome.error.name}: ${outcome.error.message}` : undefined;
+      log(error === undefined ? "info" : "warn", "job_ended", job, { outcome: outcome.outcome, ranMs, error });
+    },
+  };
 }
