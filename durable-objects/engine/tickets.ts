@@ -55,9 +55,10 @@ export function decideTickets(tx: Tx): Channel[] {
       state.intervalMs = TICKET_MS_MIN;
       continue;
     }
-    tx.due(tx.now + state.intervalMs);
     const sent = state.ticketsAt.filter((at) => at > tx.now - state.intervalMs);
     state.ticketsAt = sent;
+    // Looked at again when the first of those that are on their way is given up.
+    tx.due((sent[0] ?? tx.now) + state.intervalMs);
     const wanted =
       Math.min(Math.ceil(ready / jobsPerShift(tx, channel)), room) - sent.length - expectedBack(tx, channel);
     for (let i = 0; i < wanted; i++) {
