@@ -1,11 +1,21 @@
 import { CLAIM } from "./claim-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
+import { EXCHANGE } from "./exchange-cases.ts";
+import { LAPSE } from "./lapse-cases.ts";
+import { OPERATE } from "./operate-cases.ts";
+import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
 import { SETTLE } from "./settle-cases.ts";
+import { TICKETS } from "./ticket-cases.ts";
 
 /** The conformance of the engine: what must hold on every storage, by verb. */
 export const SUITE: Record<string, Case[]> = {
   enqueue: ENQUEUE,
   claim: CLAIM,
   settle: SETTLE,
+  exchange: EXCHANGE,
+  lapse: LAPSE,
+  operate: OPERATE,
+  outbox: OUTBOX,
+  tickets: TICKETS,
 };

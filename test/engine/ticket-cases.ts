@@ -1,0 +1,78 @@
+import { expect } from "vitest";
+import { configure } from "../../durable-objects/engine/operate.ts";
+import type { Case } from "./queue.ts";
+
+export const TICKETS: Case[] = [
+  {
+    name: "one ticket for ready work, and none while it is on its way",
+    run(queue) {
+      queue.add();
+      expect(queue.effects.tickets).toEqual(["short"]);
+      queue.add();
+      expect(queue.effects.tickets).toEqual([]);
+      queue.restart();
+      queue.add();
+      expect(queue.effects.tickets).toEqual(["short"]);
+    },
+  },
+  {
+    name: "one that nobody followed is sent again, less often as the job grows old",
+    run(queue) {
+      queue.add();
+      const sentAt: number[] = [0];
+      const start = queue.now;
+      while (queue.now - start < 3 * 3_600_000) {
+        queue.pass((queue.effects.wakeAt ?? Number.POSITIVE_INFINITY) - queue.now);
+        if (queue.effects.tickets.length > 0) sentAt.push((queue.now - start) / 1_000);
+      }
+      expect(sentAt.slice(0, 3)).toEqual([0, 5, 10]);
+      const gaps = sentAt.slice(1).map((at, index) => at - sentAt[index]!);
+      expect(Math.max(...gaps)).toBe(600);
+      expect(sentAt.length).toBeLessThan(50);
+    },
+  },
+  {
+    name: "as many as sessions are needed, and may be open",
+    run(queue) {
+      queue.add({}, 1_000);
+      expect(queue.effects.tickets).toHaveLength(9);
+      queue.restart();
+      queue.write((tx) => configure(tx, {}, { maxSessions: 3 }));
+      expect(queue.effects.tickets).toHaveLength(3);
+    },
+  },
+  {
+    name: "long tasks have tickets of their own",
+    run(queue) {
+      queue.add({ timeoutMs: 30_000 });
+      expect(queue.effects.tickets).toEqual(["short"]);
+      queue.add({ timeoutMs: 30_001 });
+      expect(queue.effects.tickets).toEqual(["long"]);
+    },
+  },
+  {
+    name: "a session that took all it wanted is expected back for a moment; one that did not, is not",
+    run(queue) {
+      queue.add({}, 3);
+      queue.claim("full", 1, { channel: "short" });
+      expect(queue.effects.tickets).toEqual([]);
+      queue.pass(10_000);
+      expect(queue.effects.tickets).toEqual(["short"]);
+      queue.claim("more", 6, { channel: "short" });
+      queue.add();
+      expect(queue.effects.tickets).toEqual(["short"]);
+    },
+  },
+  {
+    name: "none while the concurrency is used up, and one as soon as it is not",
+    run(queue) {
+      queue.write((tx) => configure(tx, {}, { concurrency: 1 }));
+      queue.add({}, 2);
+      const [held] = queue.claim("s", 1, { channel: "short" });
+      queue.pass(20_000);
+      expect(queue.effects.tickets).toEqual([]);
+      queue.turn("s", { channel: "short", settle: [{ seq: held![0], fence: 1, outcome: "completed" }] });
+      expect(queue.effects.tickets).toEqual(["short"]);
+    },
+  },
+];
