@@ -30,6 +30,8 @@ const QUIET = {
   WRANGLER_HIDE_BANNER: "true",
   WRANGLER_WRITE_LOGS: "false",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  // It traces every request, call and statement into a database of its own, and costs more than most of them.
+  X_LOCAL_OBSERVABILITY: "false",
 };
 
 /**
