@@ -29,6 +29,7 @@ interface Round {
   enqueueInWorker: number;
   enqueueHttp: number;
   enqueueSingleHttp: number;
+  emptyHttp: number;
   endToEnd: number;
   addBulk: number;
   add: number;
@@ -71,7 +72,7 @@ async function tryOut(millrace: Millrace, peer: Peer): Promise<Best> {
 async function bestOf(choices: number[], rate: (choice: number) => Promise<number>): Promise<number> {
   let best = { choice: choices[0]!, rate: 0 };
   for (const choice of choices) {
-    const found = Math.max(await rate(choice));
+    const found = await rate(choice);
     if (found > best.rate) best = { choice, rate: found };
   }
   return best.choice;
@@ -83,6 +84,7 @@ async function runRound(millrace: Millrace, peer: Peer, best: Best, round: numbe
     addBulk: await peer.addBulk(BULK_JOBS, best.addCallers),
     enqueueHttp: await enqueueHttp(millrace, `http-${round}`, BULK_JOBS, best.httpCallers),
     enqueueSingleHttp: await enqueueSingleHttp(millrace, `single-${round}`, SINGLE_JOBS, SINGLE_CALLERS),
+    emptyHttp: await emptyHttp(millrace, SINGLE_JOBS, SINGLE_CALLERS),
     add: await peer.add(SINGLE_JOBS, SINGLE_CALLERS),
     endToEnd: await endToEnd(millrace, `end-${round}`, MILLRACE_END_TO_END_JOBS),
     process: await peer.process(BULLMQ_PROCESS_JOBS, best.concurrency),
@@ -115,14 +117,26 @@ function enqueueHttp(millrace: Millrace, queue: string, jobs: number, callers: n
 
 /** Each caller has a client of its own, so that calls are not coalesced. */
 function enqueueSingleHttp(millrace: Millrace, queue: string, jobs: number, callers: number): Promise<number> {
-  let left = jobs;
-  const caller = async () => {
-    const client = millrace.client();
-    while (left-- > 0) await client.enqueue("noop", PAYLOAD, { queue });
-  };
-  return onPausedQueue(millrace, queue, jobs, async () => {
-    await Promise.all(Array.from({ length: callers }, caller));
+  return onPausedQueue(millrace, queue, jobs, () => {
+    return sideBySide(jobs, callers, () => {
+      const client = millrace.client();
+      return () => client.enqueue("noop", PAYLOAD, { queue });
+    });
   });
+}
+
+/** Requests that do nothing: what the local runtime's own way of HTTP allows. */
+function emptyHttp(millrace: Millrace, requests: number, callers: number): Promise<number> {
+  return rateOf(requests, () => sideBySide(requests, callers, () => () => millrace.call("nothing")));
+}
+
+async function sideBySide(calls: number, callers: number, caller: () => () => Promise<unknown>): Promise<void> {
+  let left = calls;
+  const run = async () => {
+    const call = caller();
+    while (left-- > 0) await call();
+  };
+  await Promise.all(Array.from({ length: callers }, run));
 }
 
 /** Enqueue, ticket, claim, the handler, settle, and in the history. A new queue, in use already. */
@@ -174,6 +188,7 @@ function toReport(best: Best, rounds: Round[]): SuiteReport {
       row(`Millrace, 1,000 a call over HTTP, validated, ${best.httpCallers} at a time`, "enqueueHttp"),
       row(`BullMQ addBulk, 1,000 a call, ${best.addCallers} at a time`, "addBulk"),
       row(`Millrace, one a call over HTTP, ${SINGLE_CALLERS} callers`, "enqueueSingleHttp"),
+      row(`Requests over HTTP that do nothing, ${SINGLE_CALLERS} callers`, "emptyHttp"),
       row(`BullMQ add, ${SINGLE_CALLERS} callers`, "add"),
       row("Millrace, enqueue to history", "endToEnd"),
       row(`BullMQ, waiting to completed, concurrency ${best.concurrency}`, "process"),

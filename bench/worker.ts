@@ -96,6 +96,7 @@ interface Ask {
 }
 
 const routes: { [path: string]: (env: Env, ask: Ask) => unknown } = {
+  nothing: () => null,
   watch() {
     watching.on = true;
   },
@@ -131,11 +132,19 @@ function objectOf(env: Env, queue: string) {
   return env.MILLRACE.getByName(`${queue}:0`);
 }
 
+async function answer(run: () => Promise<unknown>): Promise<Response> {
+  try {
+    return Response.json((await run()) ?? null);
+  } catch (error) {
+    return new Response(String(error), { status: 500 });
+  }
+}
+
 export default {
   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
     const { pathname } = new URL(request.url);
     const route = pathname.startsWith("/bench/") ? routes[pathname.slice("/bench/".length)] : undefined;
-    if (route) return Response.json((await route(env, await request.json())) ?? null);
+    if (route) return answer(async () => route(env, await request.json()));
     counters.workerRequests += 1;
     return mill.routes.fetch(request, watched(env), ctx);
   },
