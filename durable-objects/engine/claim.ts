@@ -8,8 +8,8 @@
  */
 import type { ExchangeInput } from "../../client/wire.ts";
 import { type Held, type Lane, type Session, setting } from "./books.ts";
-import { chunks } from "./chunks.ts";
-import { CLAIM_BYTES, WANT_MAX } from "./limits.ts";
+import { fitAnswer } from "./lease.ts";
+import { WANT_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
 import { tally } from "./tally.ts";
@@ -35,49 +35,25 @@ export function liveSessions(tx: Tx, except: string | null): number {
   return live;
 }
 
-/** Claims up to `most` jobs and returns them as JSON text of `LeasedTuple[]`; the session's books hold them. */
-export function claim(tx: Tx, session: Session, input: ExchangeInput, most: number): string {
+/** Claims up to `most` jobs for a session; its books hold them. Returns what was claimed, in order. */
+export function claim(tx: Tx, session: Session, input: ExchangeInput, most: number): Held[] {
   const picked = pick(tx, servable(tx, session, input), most);
-  if (picked.length === 0) return "[]";
-  const { jobs, rows } = load(tx, picked);
-  tx.sql.exec(CLAIM, JSON.stringify(rows.map(([seq]) => seq)), session.id, tx.now);
+  if (picked.length === 0) return [];
+  const [row] = tx.sql.exec(LOAD, JSON.stringify(picked));
+  const claimed = fitAnswer(JSON.parse(String(row!.books)) as Loaded[], ([, , , , , bytes]) => bytes);
+  tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
-  for (const [seq, fence, lane, rank, timeoutMs, bytes] of rows) {
-    const held: Held = {
-      seq,
-      fence,
-      lane,
-      startedAt: tx.now,
-      until: tx.now + timeoutMs + leaseMs,
-      waitMs: Math.max(0, tx.now - rank),
-      bytes,
-    };
+  tx.books.metrics.starts += claimed.length;
+  return claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
+    const until = tx.now + timeoutMs + leaseMs;
+    const held: Held = { seq, fence, lane, startedAt: tx.now, until, waitMs: Math.max(0, tx.now - rank), bytes };
     session.held.set(seq, held);
     tally(tx, { state: "ready", lane, retrying: false }, { state: "running", lane, retrying: false });
-  }
-  tx.books.metrics.starts += rows.length;
-  return jobs;
+    return held;
+  });
 }
 
 type Loaded = [seq: number, fence: number, lane: number, rank: number, timeoutMs: number, bytes: number];
-
-/** Reads the picked jobs, as many as an answer may carry; the first always fits. */
-function load(tx: Tx, picked: number[]): { jobs: string; rows: Loaded[] } {
-  const [row] = tx.sql.exec(LOAD_BOOKS, JSON.stringify(picked));
-  const all = JSON.parse(String(row!.books)) as Loaded[];
-  let bytes = 0;
-  const fit = all.findIndex((loaded, index) => {
-    bytes += loaded[5];
-    return index > 0 && bytes > CLAIM_BYTES;
-  });
-  const rows = fit < 0 ? all : all.slice(0, fit);
-  // What an answer may carry is more than one value of SQL may hold.
-  const parts = [...chunks(rows, ([, , , , , size]) => size)].map((part) => {
-    const [texts] = tx.sql.exec(LOAD_JOBS, JSON.stringify(part.map(([seq]) => seq)));
-    return String(texts!.jobs).slice(1, -1);
-  });
-  return { jobs: `[${parts.join(",")}]`, rows };
-}
 
 /** Lanes with ready jobs that this session may be given, suspects only while it holds none. */
 function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput): Lane[] {
@@ -161,12 +137,9 @@ function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head):
 }
 
 /** In the order asked for. */
-const PICKED = "FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value CROSS JOIN lanes ON lanes.id = jobs.lane";
-const LOAD_BOOKS = `
-SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books ${PICKED}`;
-const LOAD_JOBS = `
-SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence + 1, failures, created_at, run_at,
-  reopened_fence, options)) AS jobs ${PICKED}`;
+const LOAD = `
+SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books
+FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value`;
 
 const CLAIM = `
 UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL,

@@ -12,6 +12,7 @@ import type { ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wir
 import { type Session, setting } from "./books.ts";
 import { claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
+import { fitAnswer, leaseTexts } from "./lease.ts";
 import { BUSY_JOBS_PER_SECOND, LINGER_MS, SETTLES_MAX, VALUE_BYTES_MAX, WANT_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
@@ -46,17 +47,19 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
 
   const { lost, again } = reconcile(session, input);
   promoteDue(tx);
-  const granted = claimNext(tx, session, input, again.length);
+  // What does not fit this answer is granted again with the next.
+  const regranted = fitAnswer(again, ({ bytes }) => bytes);
+  const room = claimable(tx, session, input.want - again.length);
+  const granted = [...regranted, ...(room > 0 ? claim(tx, session, input, room) : [])];
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
-  const jobs = again.length === 0 ? granted.jobs : joinArrays(regrant(tx, again), granted.jobs);
-  const retryInMs = granted.count < input.want && workIsLikely(tx) ? LINGER_MS : null;
-  noteVisit(tx, input, { full: granted.count > 0 && granted.count >= input.want, retryInMs });
+  const retryInMs = granted.length < input.want && workIsLikely(tx) ? LINGER_MS : null;
+  noteVisit(tx, input, { full: granted.length > 0 && granted.length >= input.want, retryInMs });
   return {
     ok: true,
     n: input.n,
-    jobs,
+    jobs: `[${leaseTexts(tx, granted)}]`,
     lost,
     refused: session.refused,
     cancel,
@@ -143,30 +146,8 @@ function reconcile(session: Session, input: ExchangeInput) {
   const named = new Set(input.holding.map(([seq]) => seq));
   // A job whose settle was refused as malformed is still held; the worker must not get it back in the same breath.
   for (const { seq } of input.settle) named.add(seq);
-  const again = [...session.held.keys()].filter((seq) => !named.has(seq));
+  const again = [...session.held.values()].filter(({ seq }) => !named.has(seq));
   return { lost, again };
-}
-
-function claimNext(tx: Tx, session: Session, input: ExchangeInput, again: number): { jobs: string; count: number } {
-  const most = claimable(tx, session, input.want - again);
-  if (most === 0) return { jobs: "[]", count: again };
-  const heldBefore = session.held.size;
-  const jobs = claim(tx, session, input, most);
-  return { jobs, count: again + session.held.size - heldBefore };
-}
-
-function regrant(tx: Tx, seqs: number[]): string {
-  const [row] = tx.sql.exec(
-    `SELECT json_group_array(json_array(jobs.seq, task, payload, encoding, fence, failures, created_at, run_at, reopened_fence, options)) AS jobs
-     FROM json_each(?1) AS s CROSS JOIN jobs ON jobs.seq = s.value CROSS JOIN lanes ON lanes.id = jobs.lane`,
-    JSON.stringify(seqs),
-  );
-  return String(row!.jobs);
-}
-
-function joinArrays(a: string, b: string): string {
-  if (a === "[]") return b;
-  return b === "[]" ? a : `${a.slice(0, -1)},${b.slice(1)}`;
 }
 
 /** Under a steady stream a short pause is cheaper than a ticket, and not slower. */

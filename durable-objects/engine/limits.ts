@@ -60,7 +60,7 @@ export const FLUSH_MS = 2 * SECOND;
 export const FLUSH_AT_MOST_MS = 65 * SECOND;
 /** Fewer ends than this wait for company before their counts cost a row of the history, or for ROLLUP_MS. */
 export const ROLLUP_ENDS_MIN = 4;
-export const ROLLUP_MS = 5 * MINUTE;
+export const ROLLUP_MS = 6 * HOUR;
 /** A flushed outbox row above this keeps its request ids and the names of its jobs only. */
 export const STRIP_BYTES = 16 * 1024;
 

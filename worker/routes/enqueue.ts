@@ -61,6 +61,9 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   const made = reply.jobs.map(
     ({ seq, state, outcome }): EnqueuedJob => ({ id: formatJobId(queue, 0, seq), state, outcome }),
   );
+  if (call.config.log.jobs) {
+    call.log("info", "jobs_enqueued", { requestId: call.requestId, queue, jobs: made.length, job: made[0]!.id });
+  }
   return {
     ok: true,
     status: 201,
