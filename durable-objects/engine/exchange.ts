@@ -22,6 +22,12 @@ import { noteVisit } from "./tickets.ts";
 type Refused = { seq: number; fence: number; code: string };
 
 export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
+  if (typeof input.session !== "string" || !Number.isSafeInteger(input.n) || input.n < 1) {
+    // Storage takes 1 and true for "1"; memory does not.
+    const got = JSON.stringify([input.session, input.n]);
+    const detail = `An exchange names its session, a text, and counts n from 1: got ${got}`;
+    return { ok: false, code: "invalid_request", detail };
+  }
   const before = tx.books.sessions.get(input.session);
   const lastN = before?.n ?? tx.books.visitors.get(input.session)?.n ?? 0;
   if (input.n < lastN) {

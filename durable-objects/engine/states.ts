@@ -2,13 +2,19 @@
  * The states of a job and every edge between them, in one table.
  *
  * ```
- *   enqueue ──► scheduled ──promote──► ready ──claim──► running ──complete──► completed
- *                  ▲  ▲                 ▲  ▲               │ ├──fail, dead, decline, lapse──► dead
- *                  │  └──fail, snooze, decline, lapse──────┤ └──cancel, settle──► cancelled
- *                  │                    └──release, lapse──┘
- *   scheduled, blocked, ready ──cancel, expire──► cancelled ──┐
- *                                            completed, dead ─┴──reopen──► ready
+ *   nothing                     ──enqueue──────────────────────────────────────────► scheduled, ready
+ *   scheduled                   ──promote, hasten──────────────────────────────────► ready
+ *   ready                       ──claim────────────────────────────────────────────► running
+ *   running                     ──complete─────────────────────────────────────────► completed
+ *   running                     ──release, lapse───────────────────────────────────► ready
+ *   running                     ──fail, snooze, decline, lapse─────────────────────► scheduled
+ *   running                     ──fail, dead, decline, lapse───────────────────────► dead
+ *   running                     ──stop, fail, dead, snooze, release, decline, lapse─► cancelled
+ *   scheduled, blocked, ready   ──cancel, expire───────────────────────────────────► cancelled
+ *   completed, dead, cancelled  ──reopen───────────────────────────────────────────► ready
  * ```
+ *
+ * A running job that somebody cancelled ends cancelled, however its attempt ends, unless it completes.
  *
  * Every unfinished state has a timer or an owner that moves it on: `scheduled` its `wake_at`, `ready` a ticket or a
  * session, `running` its session's lease, `blocked` whoever holds it.

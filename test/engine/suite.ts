@@ -1,11 +1,14 @@
+import { BOUNDS } from "./bounds-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
+import { GARBAGE } from "./garbage-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
 import { SETTLE } from "./settle-cases.ts";
+import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
 
 /** The conformance of the engine: what must hold on every storage, by verb. */
@@ -18,4 +21,7 @@ export const SUITE: Record<string, Case[]> = {
   operate: OPERATE,
   outbox: OUTBOX,
   tickets: TICKETS,
+  states: STATES,
+  bounds: BOUNDS,
+  garbage: GARBAGE,
 };
