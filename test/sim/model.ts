@@ -14,7 +14,7 @@ export interface ModelJob {
   live: LiveRow | null;
   ends: ModelEnd[];
   deleted: boolean;
-  /** No start before this. */
+  /** No start before this; 0: it has been due. */
   notBefore: number;
   /** Fences at which an attempt was settled by its holder. */
   settled: Set<number>;
@@ -43,9 +43,11 @@ export class Model {
   changes = 0;
   paused = false;
   settings = { concurrency: Number.POSITIVE_INFINITY, maxSessions: 20, leaseMs: 30_000, keepCompleted: true };
-  /** Operations under way, as `<kind> <seq>`: each allows what it asks for. */
-  readonly underWay = new Map<string, number>();
+  /** As on the clock of the world. */
+  time = 0;
   violation: Violation | null = null;
+  /** When each operation was asked for last, as `<kind> <seq>`. */
+  readonly #begun = new Map<string, number>();
 
   fail(invariant: Invariant, detail: string): void {
     this.violation ??= new Violation(invariant, detail);
@@ -55,16 +57,14 @@ export class Model {
     if (!holds) this.fail(invariant, detail());
   }
 
-  begin(kind: string, seq: number): () => void {
-    const key = `${kind} ${seq}`;
-    this.underWay.set(key, (this.underWay.get(key) ?? 0) + 1);
-    return () => {
-      // Never taken back: an answer may be lost while the object goes on.
-    };
+  /** An operation begins. It may still be carried out when nobody waits for its answer any more. */
+  begin(kind: string, seq: number): void {
+    this.#begun.set(`${kind} ${seq}`, this.time);
   }
 
+  /** Whether somebody asked for this lately. */
   allowed(kind: string, seq: number): boolean {
-    return this.underWay.has(`${kind} ${seq}`);
+    return (this.#begun.get(`${kind} ${seq}`) ?? Number.NEGATIVE_INFINITY) > this.time - 10 * MINUTE;
   }
 
   live(): ModelJob[] {
@@ -127,7 +127,7 @@ export class Model {
       live: null,
       ends: [],
       deleted: false,
-      notBefore,
+      notBefore: row.state === "scheduled" ? notBefore : 0,
       settled: new Set(),
       holders: new Map(),
     });

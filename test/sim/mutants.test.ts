@@ -90,7 +90,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     what: "a retry that brings back an old form",
-    breaks: ["fence", "read"],
+    breaks: ["fence", "read", "durable"],
     hooks: rewritten("ORDER BY o.id DESC LIMIT 1", "ORDER BY o.id LIMIT 1"),
   },
   {
@@ -100,7 +100,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     what: "a session that goes without its jobs",
-    breaks: ["one-holder", "told"],
+    breaks: ["one-holder", "told", "armed"],
     hooks: rewritten("SELECT * FROM sessions", "SELECT * FROM sessions WHERE n % 2 = 0"),
   },
   {

@@ -236,7 +236,7 @@ class Step {
         () => `job ${job.seq} went from ${before.state} to ${after.state}`,
       );
       model.expect(after.fence === standing.fence, "fence", () => `job ${job.seq} changed its fence`);
-      if (model.allowed("retry", job.seq)) job.notBefore = Math.min(job.notBefore, this.#now);
+      job.notBefore = 0;
     }
   }
 
@@ -251,7 +251,7 @@ class Step {
       () => `job ${job.seq} reopened at fence ${after.fence} after ${most}`,
     );
     model.expect(after.state === "ready" && after.failures === 0, "durable", () => `job ${job.seq} reopened wrongly`);
-    job.notBefore = this.#now;
+    job.notBefore = 0;
   }
 
   /** An attempt is over: its holder settled it, or the holder's time was over. */

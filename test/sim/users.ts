@@ -17,7 +17,7 @@ export const MIX = {
   get: 8,
   list: 3,
   describe: 2,
-  rogue: 14,
+  rogue: 24,
   evict: 8,
   crash: 3,
   freeze: 3,

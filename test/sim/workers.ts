@@ -104,9 +104,11 @@ export class Rogue {
       worker: { name: "rogue", runtime: "sim", ...(random.chance(0.3) ? { tasks: ["quick", "works", "fails"] } : {}) },
       channel: random.pick([null, "short" as const, "long" as const]),
       holding: some(),
-      settle: some().map(([seq, fence]) => this.#outcome(seq, random.chance(0.8) ? fence : fence + random.int(-1, 1))),
+      settle: some().map(([seq, fence]) =>
+        this.#outcome(seq, random.chance(0.6) ? fence : fence + random.pick([-1, 1])),
+      ),
       progress: some().map(([seq, fence]) => ({ seq, fence, progress: { percent: 1, note: null } })),
-      want: random.pick([0, 1, 2, 6]),
+      want: random.pick([0, 2, 6, 6]),
     };
     const reply = await network.call(() => this.#world.exchange(structuredClone(input)));
     if (!reply.ok) return;

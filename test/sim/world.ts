@@ -98,6 +98,7 @@ export class World {
       for (;;) {
         if (!(await this.clock.step())) break;
         this.events += 1;
+        this.model.time = this.clock.time;
         checkArmed(this);
         if (this.model.violation) throw this.model.violation;
         if (this.#acting > 0) continue;
@@ -158,6 +159,7 @@ export class World {
       break: random.int(60_000, 900_000),
     };
     clock.in(ms[gap], () => {
+      this.model.time = clock.time;
       const operation = random.weighted<Operation>(MIX);
       this.note(operation);
       this.#do(operation);
