@@ -91,7 +91,7 @@ function pick(tx: Tx, lanes: Lane[], most: number): number[] {
       suspectLeft -= 1;
     } else if (queue.length === 0) {
       heads.delete(best);
-      readMore(tx, lane, chunk, picked, seq, heads);
+      if (picked.length + 1 < most) readMore(tx, lane, chunk, picked, seq, heads);
     }
     picked.push(seq);
   }
