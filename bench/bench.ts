@@ -38,7 +38,7 @@ function readArguments(): { suites: [string, Suite][]; json: boolean } {
     return { suites, json };
   } catch (error) {
     throw new CannotGoOn(
-      `Cannot read the arguments: ${(error as Error).message} Known are --json and --only: ${known}.`,
+      `Cannot read the arguments: ${(error as Error).message} (Known are --json and --only: ${known}.)`,
     );
   }
 }

@@ -10,6 +10,7 @@ import { rounded, type SuiteReport, type Table } from "./report.ts";
 const QUEUE = "profile";
 const JOBS = 50_000;
 const SHOWN = 24;
+const NAME_CHARS = 70;
 
 export async function runProfile(): Promise<SuiteReport> {
   const millrace = await startMillrace({ watch: true });
@@ -22,8 +23,8 @@ export async function runProfile(): Promise<SuiteReport> {
     const spent = (await millrace.call<NamedTiming[]>("timings")).map((timing) =>
       since(before.get(timing.what), timing),
     );
-    spent.sort((a, b) => b.ms - a.ms);
-    return { json: { profile: spent }, tables: [toTable(spent, totalMs, enqueuedMs)] };
+    const seen = spent.filter(({ calls }) => calls > 0).sort((a, b) => b.ms - a.ms);
+    return { json: { profile: seen }, tables: [toTable(seen, totalMs, enqueuedMs)] };
   } finally {
     await millrace.stop();
   }
@@ -38,13 +39,13 @@ async function run(millrace: Millrace, jobs: number): Promise<number> {
 }
 
 function since(before: NamedTiming | undefined, { what, calls, ms, items, rows }: NamedTiming): NamedTiming {
-  if (before === undefined) return { what, calls, ms, items, rows };
+  const from = before ?? { calls: 0, ms: 0, items: 0, rows: 0 };
   return {
-    what,
-    calls: calls - before.calls,
-    ms: ms - before.ms,
-    items: items - before.items,
-    rows: rows - before.rows,
+    what: what.replace(/\s+/g, " ").trim().slice(0, NAME_CHARS),
+    calls: calls - from.calls,
+    ms: ms - from.ms,
+    items: items - from.items,
+    rows: rows - from.rows,
   };
 }
 
@@ -53,16 +54,7 @@ function toTable(spent: NamedTiming[], totalMs: number, enqueuedMs: number): Tab
   return {
     title: `Profile: ${JOBS} jobs end to end in ${Math.round(totalMs)} ms, the enqueue ${Math.round(enqueuedMs)} of them (local runtime, while watched)`,
     columns: ["method, or SQL within", "us per job", "ms", "calls", "rows written"],
-    rows: spent
-      .slice(0, SHOWN)
-      .map(({ what, ms, calls, rows }) => [
-        what.replace(/\s+/g, " ").trim().slice(0, 70),
-        perJob(ms),
-        Math.round(ms),
-        calls,
-        rows,
-        undefined,
-      ]),
+    rows: spent.slice(0, SHOWN).map(({ what, ms, calls, rows }) => [what, perJob(ms), ms, calls, rows, undefined]),
     notes: [
       "Methods count their synchronous part, with the SQL in it. What stands in no line is RPC, consumer and D1.",
     ],
