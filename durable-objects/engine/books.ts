@@ -178,13 +178,19 @@ function loadIds(sql: Sql, books: Books): void {
     (SELECT max(seq) FROM jobs) AS live,
     (SELECT high_water FROM outbox ORDER BY id DESC LIMIT 1) AS gone,
     (SELECT max(id) FROM outbox) AS outbox_id,
-    (SELECT sum(max(count, 1)) FROM outbox) AS waiting,
-    (SELECT min(created_at) FROM outbox) AS oldest`);
+    (SELECT max(id) FROM outbox WHERE kind = 'sent') AS sent`);
+  const sent = Number(row?.sent ?? 0);
+  const [waiting] = sql.exec(
+    "SELECT sum(max(count, 1)) AS jobs, min(created_at) AS oldest FROM outbox WHERE id > ?",
+    sent,
+  );
   books.nextSeq = Math.max(Number(row?.live ?? 0), Number(row?.gone ?? 0)) + 1;
   books.nextOutboxId = Number(row?.outbox_id ?? 0) + 1;
-  // Which rows the history has is not known any more: all are sent again, which changes nothing there.
-  books.outbox.unflushed = Number(row?.waiting ?? 0);
-  books.outbox.oldestAt = row?.oldest == null ? null : Number(row.oldest);
+  // Rows go to the history in order, so it has all up to the last stripped one. Which of those after it, is not known
+  // any more: they are sent again, which changes nothing there.
+  books.outbox.flushedUpto = sent;
+  books.outbox.unflushed = Number(waiting?.jobs ?? 0);
+  books.outbox.oldestAt = waiting?.oldest == null ? null : Number(waiting.oldest);
 }
 
 function loadLanes(sql: Sql, books: Books): void {
