@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Ctx, Log } from "./context.ts";
+import type { Ctx, JobInfo, Log } from "./context.ts";
 import { controlOf } from "./control.ts";
 import { parseDuration } from "./duration.ts";
 import { isNonRetryable, retryAfterMs, toJobError } from "./errors.ts";
@@ -155,39 +155,45 @@ export class Attempt {
     return this.#controller.signal;
   }
 
+  /** Most handlers look at little of this, so its parts are made when they are asked for. */
   #context(): Ctx {
+    const self = this;
     const { job } = this;
-    const ports = this.#ports;
-    const log =
-      (level: "info" | "warn" | "error"): Log =>
-      (message, fields) =>
-        ports.log(level, message, job, fields);
-    const signal = (): AbortSignal => this.#signal();
+    let info: JobInfo | null = null;
+    let log: Ctx["log"] | null = null;
     return {
-      job: {
-        id: job.id,
-        queue: job.id.slice(0, job.id.indexOf(":")),
-        get createdAt() {
-          return new Date(job.createdAt);
-        },
-        tags: job.tags,
-        meta: job.meta,
-        reopenedFence: job.reopenedFence,
-        actor: job.actor,
+      get job() {
+        info ??= jobInfo(job);
+        return info;
       },
       attempt: job.attempt,
       fence: job.fence,
       get signal() {
-        return signal();
+        return self.#signal();
       },
-      env: ports.env,
+      env: this.#ports.env,
       scheduledFor: job.schedule ? new Date(job.schedule.instant) : null,
-      log: { info: log("info"), warn: log("warn"), error: log("error") },
-      progress: (progress) => {
-        this.progress = cleanProgress(progress);
+      get log() {
+        log ??= self.#log();
+        return log;
+      },
+      progress(progress) {
+        self.progress = cleanProgress(progress);
       },
     };
   }
+
+  #log(): Ctx["log"] {
+    const log =
+      (level: "info" | "warn" | "error"): Log =>
+      (message, fields) =>
+        this.#ports.log(level, message, this.job, fields);
+    return { info: log("info"), warn: log("warn"), error: log("error") };
+  }
+}
+
+function jobInfo({ id, createdAt, tags, meta, reopenedFence, actor }: LeasedJob): JobInfo {
+  return { id, queue: id.slice(0, id.indexOf(":")), createdAt: new Date(createdAt), tags, meta, reopenedFence, actor };
 }
 
 /** Query builders are thenables of their own: `instanceof Promise` would leave them unrun. */

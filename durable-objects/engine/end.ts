@@ -5,6 +5,7 @@
  * @module
  */
 import type { FinalState, Reason, UnfinishedState } from "../../client/types.ts";
+import type { Rollup, RollupCell } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { setting } from "./books.ts";
 import { chunks } from "./chunks.ts";
@@ -13,7 +14,7 @@ import { FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
-import { addEnd, observe } from "./rollup.ts";
+import { addEnd, cellOf, mergeBuckets, minuteOf } from "./rollup.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
 
@@ -155,15 +156,27 @@ const fullRow = (e: End): unknown[] => [
   e.attemptError,
 ];
 
-function countEnds(tx: Tx, ends: End[]) {
-  const rollup = {};
-  const { metrics } = tx.books;
+/** The counts of these ends; those of the object's life grow by them. */
+function countEnds(tx: Tx, ends: End[]): Rollup {
+  const rollup: Rollup = {};
+  const minute = minuteOf(tx.now);
+  let cell: RollupCell | null = null;
+  let last: End | null = null;
   for (const end of ends) {
-    const lane = laneOf(tx, end.lane);
-    addEnd(rollup, tx.now, lane.task, end);
-    metrics.endsByOutcome[end.to] = (metrics.endsByOutcome[end.to] ?? 0) + 1;
-    if (end.runMs !== null) observe(metrics.run, end.runMs);
-    if (end.waitMs !== null) observe(metrics.wait, end.waitMs);
+    // Most ends of a settle are alike: their cell is looked up once.
+    if (!cell || last?.lane !== end.lane || last.to !== end.to) {
+      cell = cellOf(rollup, minute, laneOf(tx, end.lane).task, end.to);
+    }
+    addEnd(cell, end);
+    last = end;
+  }
+  const { metrics } = tx.books;
+  for (const states of Object.values(rollup[minute] ?? {})) {
+    for (const [state, { count, run, wait }] of Object.entries(states)) {
+      metrics.endsByOutcome[state] = (metrics.endsByOutcome[state] ?? 0) + count;
+      mergeBuckets(metrics.run, run);
+      mergeBuckets(metrics.wait, wait);
+    }
   }
   return rollup;
 }

@@ -18,25 +18,20 @@ export function observe(buckets: Buckets, ms: number, count = 1): void {
 }
 
 /** Counts one end. A job that never ran has no run time, and its wait says nothing about workers. */
-export function addEnd(
-  rollup: Rollup,
-  now: number,
-  task: string,
-  end: { to: string; runMs: number | null; waitMs: number | null },
-): void {
-  const cell = cellOf(rollup, String(Math.floor(now / 60_000)), task, end.to);
+export function addEnd(cell: RollupCell, { runMs, waitMs }: { runMs: number | null; waitMs: number | null }): void {
   cell.count += 1;
-  if (end.runMs !== null) {
-    observe(cell.run, end.runMs);
-    cell.runMaxMs = Math.max(cell.runMaxMs, end.runMs);
+  if (runMs !== null) {
+    observe(cell.run, runMs);
+    cell.runMaxMs = Math.max(cell.runMaxMs, runMs);
   }
-  if (end.waitMs !== null) {
-    observe(cell.wait, end.waitMs);
-    cell.waitMaxMs = Math.max(cell.waitMaxMs, end.waitMs);
+  if (waitMs !== null) {
+    observe(cell.wait, waitMs);
+    cell.waitMaxMs = Math.max(cell.waitMaxMs, waitMs);
   }
 }
 
-function cellOf(rollup: Rollup, minute: string, task: string, state: string): RollupCell {
+/** The cell of an instant, a task and a final state, made if it is new. */
+export function cellOf(rollup: Rollup, minute: string, task: string, state: string): RollupCell {
   const tasks = own(rollup, minute, () => ({}) as Rollup[string]);
   const states = own(tasks, task, () => ({}) as Rollup[string][string]);
   return own(states, state, () => ({ count: 0, runMaxMs: 0, waitMaxMs: 0, run: {}, wait: {} }));
@@ -48,6 +43,15 @@ function own<Value>(of: { [key: string]: Value }, key: string, make: () => Value
   return of[key] as Value;
 }
 
+export function minuteOf(instant: number): string {
+  return String(Math.floor(instant / 60_000));
+}
+
+/** Adds the buckets of `from` to `into`. */
+export function mergeBuckets(into: Buckets, from: Buckets): void {
+  for (const [bucket, count] of Object.entries(from)) into[bucket] = (into[bucket] ?? 0) + count;
+}
+
 /** Adds the counts of `from` to `into`. */
 export function mergeRollup(into: Rollup, from: Rollup): void {
   for (const [minute, tasks] of Object.entries(from)) {
@@ -57,8 +61,8 @@ export function mergeRollup(into: Rollup, from: Rollup): void {
         sum.count += cell.count;
         sum.runMaxMs = Math.max(sum.runMaxMs, cell.runMaxMs);
         sum.waitMaxMs = Math.max(sum.waitMaxMs, cell.waitMaxMs);
-        for (const [bucket, count] of Object.entries(cell.run)) sum.run[bucket] = (sum.run[bucket] ?? 0) + count;
-        for (const [bucket, count] of Object.entries(cell.wait)) sum.wait[bucket] = (sum.wait[bucket] ?? 0) + count;
+        mergeBuckets(sum.run, cell.run);
+        mergeBuckets(sum.wait, cell.wait);
       }
     }
   }
