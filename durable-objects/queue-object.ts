@@ -10,6 +10,7 @@ import type {
   HistoryPort,
   ListInput,
   QueueRpc,
+  QueueTextRpc,
   SettingsPatch,
   Ticket,
 } from "../client/wire.ts";
@@ -37,7 +38,7 @@ export function objectName(queue: string, partition: number): string {
  * (see `objectName`), also when its alarm alone wakes it.
  */
 export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
-  return class QueueObject extends DurableObject<Env> implements QueueRpc {
+  return class QueueObject extends DurableObject<Env> implements QueueRpc, QueueTextRpc {
     readonly #shell: QueueShell;
 
     constructor(ctx: DurableObjectState, env: Env) {
@@ -54,6 +55,15 @@ export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
     }
     exchange(input: ExchangeInput) {
       return this.#shell.exchange(input);
+    }
+    async enqueueText(input: string) {
+      return JSON.stringify(await this.#shell.enqueue(JSON.parse(input)));
+    }
+    async exchangeText(input: string) {
+      const reply = await this.#shell.exchange(JSON.parse(input));
+      if (!reply.ok) return { reply: JSON.stringify(reply), jobs: "[]" };
+      const { jobs, ...rest } = reply;
+      return { reply: JSON.stringify(rest), jobs };
     }
     get(seq: number) {
       return this.#shell.get(seq);

@@ -15,6 +15,7 @@ import { createHistory } from "./history/write.ts";
 import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
 import { createSweep } from "./scheduled.ts";
+import { overText, type Stub } from "./stub.ts";
 import { sendTickets } from "./tickets.ts";
 
 export type { BindingNames, MillraceConfig } from "./config.ts";
@@ -118,7 +119,7 @@ function bindingsOf(config: Config) {
   return {
     stub: (env: unknown, queue: string, partition: number): QueueRpc => {
       const namespace = binding<DurableObjectNamespace>(env, object, "the Durable Object namespace of the queues");
-      return namespace.getByName(objectName(queue, partition)) as unknown as QueueRpc;
+      return overText(namespace.getByName(objectName(queue, partition)) as unknown as Stub);
     },
     tickets: (env: unknown) => ({
       short: binding<Queue>(env, tickets, "the Cloudflare Queue for tickets"),

@@ -196,7 +196,8 @@ describe.each(readdirSync(FIXTURES))("a queue of %s", (release) => {
     for (const record of known.filter(({ state }) => state === "cancelled")) {
       expect(queue.history.get(record.seq)).toEqual(record);
     }
-    expect(queue.deletes).toContainEqual([2, expect.any(Number)]);
+    // Deleted, and flushed as such before the last stripped row: it is neither sent again nor brought back.
+    expect(queue.history.has(2)).toBe(false);
     expect(queue.rollups.length).toBeGreaterThan(0);
 
     const { enqueueInput } = read(release, "wire.json");

@@ -1,0 +1,33 @@
+/**
+ * The object's methods over RPC, with the calls that carry many jobs as text.
+ *
+ * @module
+ */
+import type { QueueRpc, QueueTextRpc } from "../client/wire.ts";
+
+/** What a namespace's stub answers to. */
+export type Stub = QueueRpc & QueueTextRpc;
+
+/** The same methods; `enqueue` and `exchange` go as text. */
+export function overText(stub: Stub): QueueRpc {
+  return {
+    async enqueue(input) {
+      return JSON.parse(await stub.enqueueText(JSON.stringify(input)));
+    },
+    async exchange(input) {
+      const { reply, jobs } = await stub.exchangeText(JSON.stringify(input));
+      return { ...JSON.parse(reply), jobs };
+    },
+    get: (seq) => stub.get(seq),
+    list: (input) => stub.list(input),
+    cancel: (seq) => stub.cancel(seq),
+    retry: (seq) => stub.retry(seq),
+    remove: (seq) => stub.remove(seq),
+    describe: () => stub.describe(),
+    pause: (reason) => stub.pause(reason),
+    resume: () => stub.resume(),
+    configure: (patch) => stub.configure(patch),
+    poke: () => stub.poke(),
+    rollupSince: (upto) => stub.rollupSince(upto),
+  };
+}
