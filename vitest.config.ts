@@ -26,6 +26,8 @@ const ON_RUNTIME_WORKER = ["test/object/**/*.test.ts", "test/worker/{consumer,sc
 /** Tests that need no Workers runtime run in Node; the others run inside workerd. */
 export default defineConfig({
   test: {
+    // Most of their time tests wait for a runtime to start or an alarm to fire: more of them than cores go side by side.
+    maxWorkers: 3,
     projects: [
       {
         test: {
