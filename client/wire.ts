@@ -4,7 +4,7 @@
  * Internal: both ends are deployed together, but for minutes an older one may talk to a newer one, so fields
  * are only ever added and unknown ones ignored. Instants are milliseconds since the epoch, durations
  * milliseconds; jobs are named by `seq`; payloads, results and the like travel as JSON text, because text
- * crosses RPC and SQL several times faster than objects do.
+ * leaves SQL and crosses RPC faster than objects do (docs/decisions/004).
  *
  * @module
  */
@@ -24,6 +24,13 @@ import type {
 
 /** Which of the two ticket queues wakes the worker for a job: `long` when one attempt may take over 30 s. */
 export type Channel = "short" | "long";
+
+/**
+ * A shift: for how long a consumer claims, and how many jobs. Cloudflare adds consumers only when one ends, so long
+ * shifts would stall the rest; the object sizes tickets by it.
+ */
+export const SHIFT_MS = 20_000;
+export const SHIFT_JOBS = 2_000;
 
 /** The body of a ticket: "this queue has work". */
 export interface Ticket {
@@ -305,6 +312,11 @@ export interface Buckets {
   [index: string]: number;
 }
 
+/** Adds the counts of `from` to `into`. */
+export function mergeBuckets(into: Buckets, from: Buckets): void {
+  for (const [bucket, count] of Object.entries(from)) into[bucket] = (into[bucket] ?? 0) + count;
+}
+
 /** Ends of one task in one final state within one minute. */
 export interface RollupCell {
   count: number;
@@ -368,8 +380,8 @@ export interface PokeReply {
 }
 
 /**
- * The two calls that carry many jobs, in the form in which they cross RPC: JSON text. A thousand small objects cost
- * several times more to clone than one text to write and read.
+ * The two calls that carry many jobs, in the form in which they cross RPC: JSON text. Cloning a
+ * thousand small objects costs more than writing and reading one text.
  */
 export interface QueueTextRpc {
   /** `EnqueueInput` in, `EnqueueReply` out. */

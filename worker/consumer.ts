@@ -8,14 +8,11 @@
  */
 import { runSession, type SessionPorts } from "../client/session.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
-import type { QueueRpc, Ticket } from "../client/wire.ts";
+import { type QueueRpc, SHIFT_JOBS, SHIFT_MS, type Ticket } from "../client/wire.ts";
 import { exchangeByRpc } from "./exchange.ts";
 import type { Log } from "./log.ts";
 import { ticketOf } from "./tickets.ts";
 
-/** A shift: claim for so long and so many. Cloudflare adds consumers only when one ends, so long shifts stall the rest. */
-const SHIFT_MS = 20_000;
-const SHIFT_JOBS = 2_000;
 /** A consumer lives for at most 15 minutes. */
 const STAY_MS = 14 * 60_000;
 

@@ -65,7 +65,6 @@ export const jobQuery = z.strictObject({
   wait: duration("0ms", "30s").optional().describe("Answer when the job is final, or after this time as it is."),
 });
 
-export const noQuery = z.strictObject({});
 export const noBody = z.strictObject({}, "is empty, or {}").optional();
 
 export const pauseBody = z

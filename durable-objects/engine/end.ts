@@ -5,7 +5,7 @@
  * @module
  */
 import type { FinalState, Reason, UnfinishedState } from "../../client/types.ts";
-import type { Rollup, RollupCell } from "../../client/wire.ts";
+import { mergeBuckets, type Rollup, type RollupCell } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { setting } from "./books.ts";
 import { chunks } from "./chunks.ts";
@@ -14,7 +14,7 @@ import { FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
-import { addEnd, cellOf, mergeBuckets, minuteOf } from "./rollup.ts";
+import { addEnd, cellOf, minuteOf } from "./rollup.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
 

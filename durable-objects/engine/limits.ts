@@ -40,9 +40,6 @@ export const DECLINE_DEAD_MS = DAY;
 
 /** One attempt over this long is worked through the long tickets. */
 export const LONG_TIMEOUT_MS = 30 * SECOND;
-/** Time for which a shift claims, and jobs that it claims at most. */
-export const SHIFT_MS = 20 * SECOND;
-export const SHIFT_JOBS = 2000;
 export const TICKET_MS_MIN = 5 * SECOND;
 export const TICKET_MS_MAX = 10 * MINUTE;
 /** Jobs accepted within the last second from which on a session that finds nothing asks again after a moment. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Buckets, Rollup, RollupCell } from "../../client/wire.ts";
+import { type Buckets, mergeBuckets, type Rollup, type RollupCell } from "../../client/wire.ts";
 
 const LOG_GROWTH = Math.log(1.2);
 
@@ -45,11 +45,6 @@ function own<Value>(of: { [key: string]: Value }, key: string, make: () => Value
 
 export function minuteOf(instant: number): string {
   return String(Math.floor(instant / 60_000));
-}
-
-/** Adds the buckets of `from` to `into`. */
-export function mergeBuckets(into: Buckets, from: Buckets): void {
-  for (const [bucket, count] of Object.entries(from)) into[bucket] = (into[bucket] ?? 0) + count;
 }
 
 /** Adds the counts of `from` to `into`. */

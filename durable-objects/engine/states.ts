@@ -21,10 +21,9 @@
  *
  * @module
  */
-import type { FinalState, JobState, UnfinishedState } from "../../client/types.ts";
+import type { FinalState, JobState } from "../../client/types.ts";
 import { assert } from "./assert.ts";
 
-export const UNFINISHED: readonly UnfinishedState[] = ["scheduled", "blocked", "ready", "running"];
 export const FINAL: readonly FinalState[] = ["completed", "dead", "cancelled"];
 
 /** `null` stands for "no row": before enqueue. */

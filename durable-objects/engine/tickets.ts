@@ -8,10 +8,10 @@
  *
  * @module
  */
-import type { Channel, ExchangeInput } from "../../client/wire.ts";
+import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
 import { setting } from "./books.ts";
 import { liveSessions } from "./claim.ts";
-import { SHIFT_JOBS, SHIFT_MS, TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
+import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { readyCount } from "./tally.ts";
 

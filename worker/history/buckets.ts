@@ -7,11 +7,6 @@ import type { Buckets } from "../../client/wire.ts";
 
 const GROWTH = 1.2;
 
-/** Adds the counts of `from` to `into`. */
-export function mergeBuckets(into: Buckets, from: Buckets): void {
-  for (const [key, count] of Object.entries(from)) into[key] = (into[key] ?? 0) + count;
-}
-
 /**
  * The time in ms below or at which the share `q` (0 to 1) of what was counted lies, at most 10 % off for whole
  * milliseconds; null when nothing was counted.

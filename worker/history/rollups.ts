@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { Rollup, RollupCell } from "../../client/wire.ts";
-import { mergeBuckets } from "./buckets.ts";
+import { mergeBuckets, type Rollup, type RollupCell } from "../../client/wire.ts";
 
 /** Adds the counts of `from` to `into`, under the first minute of each `grainMinutes` (in UTC). */
 export function addRollup(into: Rollup, from: Rollup, grainMinutes: number): void {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Buckets } from "../../../client/wire.ts";
+import { mergeBuckets } from "../../../client/wire.ts";
 import { bucketOf } from "../../../durable-objects/engine/rollup.ts";
-import { mergeBuckets, percentile } from "../../../worker/history/buckets.ts";
+import { percentile } from "../../../worker/history/buckets.ts";
 import { randomOf } from "./support.ts";
 
 function bucketsOf(values: number[]): Buckets {
