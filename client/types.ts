@@ -38,6 +38,8 @@ export type Reason =
   | "unknown_task"
   | "expired"
   | "cancelled_by_user"
+  | "superseded"
+  | "ordering"
   | "result_too_large";
 
 /** How long to wait before the next attempt. Jitter is 0 to 1 and only ever adds; default 0.1. */
@@ -64,6 +66,44 @@ export interface JobOptions {
   tags?: string[];
   /** Anything of up to 4 KiB, shown with the job and handed to the handler. */
   meta?: { [key: string]: Json };
+  /** What the job touches, by kind: `{ tenant: "acme" }`. The limits of those kinds hold for it, all together. At most 8 kinds. */
+  keys?: Keys;
+  /** How much the job takes of the rate limits of its kinds, 1 to 1,000,000. @default 1 of each */
+  cost?: { [kind: string]: number };
+  /** Jobs of a queue with the same one run one at a time, strictly in order of acceptance. 1 to 255 characters. */
+  orderingKey?: string;
+  /** Keys of a queue get the same share of its starts, however many jobs each has. 1 to 255 characters. */
+  fairKey?: string;
+  /** The job is over by then, between tries and while it runs too: cancelled with reason `expired`. From acceptance, or an instant. */
+  deadline?: Duration | string | Date;
+  unique?: Unique;
+}
+
+/** Kind to value, 1 to 255 characters each. */
+export interface Keys {
+  [kind: string]: string;
+}
+
+/** A state that a unique key may hold in. The waiting ones go together: `waiting` is scheduled, blocked and ready. */
+export type UniqueState = "waiting" | "running" | FinalState;
+
+/** At most one job of a queue for a key, in the states that it names. */
+export interface Unique {
+  /** 1 to 255 characters. */
+  key: string;
+  /** @default {["waiting", "running"]}, and `["waiting"]` for replace and debounce. Final states need a `ttl`. */
+  states?: UniqueState[];
+  /** The key is free again this long after acceptance, whatever the job does. */
+  ttl?: Duration;
+  /**
+   * What becomes of a request whose key is held:
+   * `return` answers with the job that holds it; `reject` is a conflict; `replace` gives a waiting holder this request's
+   * payload and options; `debounce` does so and starts it `wait` after the latest request, at most `maxWait` after the
+   * first; `throttle` makes at most one job in each `wait`. @default {"return"}
+   */
+  onConflict?: "return" | "reject" | "replace" | "debounce" | "throttle";
+  wait?: Duration;
+  maxWait?: Duration;
 }
 
 /** One job as it is asked for over HTTP. */
@@ -72,8 +112,8 @@ export interface NewJob extends JobOptions {
   payload?: Json;
 }
 
-/** What an enqueue made of a job: a new one. */
-export type EnqueueOutcome = "created";
+/** What an enqueue made of a job: a new one, or what its unique key came to. */
+export type EnqueueOutcome = "created" | "returned" | "replaced" | "debounced" | "throttled";
 
 /** What became of one job of an enqueue call. */
 export interface EnqueuedJob {
@@ -138,6 +178,11 @@ export interface Job {
   schedule: string | null;
   parent: JobId | null;
   version: string | null;
+  keys: Keys;
+  orderingKey: string | null;
+  fairKey: string | null;
+  uniqueKey: string | null;
+  deadline: string | null;
 }
 
 /** One page of a list. It may be short or empty while `nextCursor` is set: null alone means the end. */
@@ -201,6 +246,44 @@ export interface QueueConfig {
   /** Time for which the object believes in a silent session, 5 s to 10 min. @default {"30s"} */
   lease?: Duration;
   history?: HistoryConfig;
+  /** Starts of the whole queue. */
+  rateLimit?: RateLimit;
+  /** Limits of single tasks. */
+  tasks?: { [task: string]: Limit };
+  /** Limits by kind of key: each value of a kind has the kind's limits of its own. */
+  limits?: { [kind: string]: KindLimit };
+  fairness?: {
+    /** Share of a fair key beside the others, 0.001 to 1,000. @default 1 each */
+    weights?: { [fairKey: string]: number };
+  };
+  /** Waiting makes a job more urgent: `priority` more for each `per` that it has been ready. */
+  ageing?: Ageing;
+}
+
+/** A token bucket: `limit` starts each `per`, after a rest up to `burst` at once. @default burst = limit */
+export interface RateLimit {
+  limit: number;
+  per: Duration;
+  burst?: number;
+}
+
+/** A job starts only when every limit that applies lets it. */
+export interface Limit {
+  /** Most jobs running at once. */
+  concurrency?: number;
+  rateLimit?: RateLimit;
+}
+
+/** Limits that each value of a kind has, with exceptions. */
+export interface KindLimit extends Limit {
+  /** What replaces the kind's limits for single values, such as plan tiers. */
+  values?: { [value: string]: Limit };
+}
+
+/** See {@link QueueConfig.ageing}. */
+export interface Ageing {
+  per: Duration;
+  priority: number;
 }
 
 /** Where a setting comes from; the later ones win. */
@@ -218,14 +301,31 @@ export interface EffectiveConfig {
   maxSessions: Setting<number>;
   lease: Setting<Duration>;
   history: { completed: Setting<"all" | "none">; keep: Setting<Duration>; keepDead: Setting<Duration> };
+  rateLimit: Setting<RateLimit | null>;
+  ageing: Setting<Ageing | null>;
+  tasks: { [task: string]: EffectiveLimit };
+  limits: { [kind: string]: EffectiveLimit & { values: { [value: string]: EffectiveLimit } } };
+  fairness: { weights: { [fairKey: string]: Setting<number> } };
+}
+
+/** Limits in force; what nobody set is absent. */
+export interface EffectiveLimit {
+  concurrency?: Setting<number>;
+  rateLimit?: Setting<RateLimit>;
+}
+
+/** A job that is made together with the completion of another, or not at all. */
+export interface FollowUp extends NewJob {
+  /** Instead of the queue that the task declares. */
+  queue?: string;
 }
 
 /** How an attempt ended, as a worker reports it. A closed union. */
 export type Outcome =
-  | { id: JobId; fence: number; outcome: "completed"; result?: Json; reason?: "result_too_large" }
+  | { id: JobId; fence: number; outcome: "completed"; result?: Json; reason?: "result_too_large"; enqueue?: FollowUp[] }
   | { id: JobId; fence: number; outcome: "failed"; error: JobError; retryInMs?: number }
   | { id: JobId; fence: number; outcome: "dead"; error: JobError }
-  | { id: JobId; fence: number; outcome: "snoozed"; forMs: number }
+  | { id: JobId; fence: number; outcome: "snoozed"; forMs: number; rateLimited?: { kind: string; forMs: number } }
   | { id: JobId; fence: number; outcome: "released" }
   | { id: JobId; fence: number; outcome: "declined"; code: string }
   | { id: JobId; fence: number; outcome: "cancelled"; reason?: string };
@@ -322,4 +422,127 @@ export interface Problem {
   code: ErrorCode;
   detail: string;
   errors?: { path: string; message: string }[];
+}
+
+/** What holds a job back, as `explain` names it. */
+export type GateName =
+  | "paused"
+  | "schedule"
+  | "retry"
+  | "ordering"
+  | "concurrency"
+  | "rate"
+  | "key_paused"
+  | "sessions"
+  | "no_worker"
+  | "suspect"
+  | "deadline"
+  | "final"
+  | "running";
+
+/** One closed gate. */
+export interface Gate {
+  gate: GateName;
+  /** In words: what is, and what opens it. */
+  detail: string;
+  since?: string;
+  /** When it opens, where an instant is known. */
+  until?: string;
+}
+
+/** Why a job is not running. */
+export interface Explanation {
+  /** Nothing but the order of the line stands between the job and a worker. */
+  runnable: boolean;
+  gates: Gate[];
+  /** How many ready jobs come before it; absent when it is not in line. */
+  position?: number;
+  /** About how long until it starts, in ms; absent when nobody can say. */
+  etaMs?: number;
+}
+
+/** A key with limits, or one that is closed. */
+export interface KeyState {
+  kind: string;
+  value: string;
+  /** Jobs of the key that run. */
+  holders: number;
+  /** Ready jobs of the key. */
+  waiters: number;
+  concurrency: number | null;
+  rateLimit: RateLimit | null;
+  /** Starts left in the bucket; null without a rate limit. */
+  tokens: number | null;
+  paused: { until: string; reason: string | null } | null;
+}
+
+/** What happens when a schedule is due while a job of it is not finished. */
+export type Overlap = "allow" | "skip" | "buffer-one" | "cancel-other";
+
+/** A schedule as it is asked for: `cron` or `every`. */
+export interface ScheduleSpec {
+  /** Five fields, or six with seconds first; or `@hourly`, `@daily` and the like. */
+  cron?: string;
+  /** From 1 s. Instants are multiples of it since `startAt`, or since 1970. */
+  every?: Duration;
+  /** An IANA zone, for `cron`. @default {"UTC"} */
+  timezone?: string;
+  task: string;
+  payload?: Json;
+  /** Options of its jobs, without `runAt` and `delay`. */
+  options?: Omit<JobOptions, "runAt" | "delay">;
+  /** @default {"allow"} */
+  overlap?: Overlap;
+  /** Instants that were missed are made up for: those of the last `window`, the latest `max` of them. @default {{ window: "1d", max: 1 }} */
+  catchUp?: { window: Duration; max: number };
+  /** Each run starts up to this much later, never earlier. @default {"0s"} */
+  jitter?: Duration;
+  startAt?: string;
+  endAt?: string;
+  paused?: boolean;
+}
+
+/** A schedule as it is. */
+export interface Schedule extends ScheduleSpec {
+  name: string;
+  queue: string;
+  origin: ConfigOrigin;
+  paused: boolean;
+  pauseReason: string | null;
+  /** The next five instants. */
+  next: string[];
+  /** The latest instant that was due, what became of it, and its job. */
+  last: { instant: string; outcome: "enqueued" | "skipped" | "missed"; job: JobId | null } | null;
+}
+
+/** What an operation does to each job that its filter finds. */
+export type OperationAction = "cancel" | "retry" | "delete" | "reschedule" | "setPriority";
+
+/** Many jobs at once. */
+export interface Operation {
+  id: string;
+  action: OperationAction;
+  filter: { [field: string]: string };
+  args: { runAt?: string; delay?: Duration; priority?: number } | null;
+  state: "running" | "completed" | "stopped" | "failed";
+  /** Why it stopped or failed. */
+  reason: string | null;
+  dryRun: boolean;
+  matched: number;
+  changed: number;
+  failed: number;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** Jobs that failed in the same way. */
+export interface ErrorGroup {
+  fingerprint: string;
+  name: string;
+  message: string;
+  count: number;
+  first: string;
+  last: string;
+  tasks: string[];
+  examples: JobId[];
 }

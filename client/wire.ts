@@ -12,13 +12,18 @@ import type {
   Backoff,
   EnqueueOutcome,
   ErrorCode,
+  GateName,
   JobError,
   JobState,
+  Keys,
+  OperationAction,
   OutcomeName,
+  Overlap,
   Progress,
   QueueCounts,
   Reason,
   Setting,
+  UniqueState,
   WorkerInfo,
 } from "./types.ts";
 
@@ -65,6 +70,34 @@ export interface JobTemplate {
   actor: string | null;
   version: string | null;
   traceparent: string | null;
+  /** Absent: none of it. */
+  keys?: Keys | null;
+  cost?: { [kind: string]: number } | null;
+  fairKey?: string | null;
+  orderingKey?: string | null;
+  /** From acceptance, or an instant. */
+  deadlineMs?: number | null;
+  deadlineAt?: number | null;
+  unique?: UniqueTemplate | null;
+  schedule?: ScheduledBy | null;
+  /** The id of the job whose completion made this one. */
+  parent?: string | null;
+}
+
+/** A unique key as the engine takes it: every default is resolved. */
+export interface UniqueTemplate {
+  key: string;
+  states: UniqueState[];
+  ttlMs: number | null;
+  onConflict: "return" | "reject" | "replace" | "debounce" | "throttle";
+  waitMs: number | null;
+  maxWaitMs: number | null;
+}
+
+/** Which schedule made a job, and for which instant. */
+export interface ScheduledBy {
+  name: string;
+  instant: number;
 }
 
 export interface EnqueueInput {
@@ -94,6 +127,18 @@ export interface WireOutcome {
   forMs?: number;
   code?: string;
   reason?: string;
+  /** With `completed`: jobs that are made in the same transaction, or not at all. */
+  enqueue?: FollowUps[];
+  /** With `snoozed`: the job's own key of this kind is closed for everybody. */
+  rateLimited?: { kind: string; forMs: number };
+}
+
+/** Follow-up jobs for one queue, resolved as an enqueue is. */
+export interface FollowUps {
+  queue: string;
+  partition: number;
+  templates: JobTemplate[];
+  jobs: [template: number, payload: string | null][];
 }
 
 export interface ExchangeInput {
@@ -146,6 +191,14 @@ export interface StoredOptions {
   actor: string | null;
   version: string | null;
   traceparent: string | null;
+  keys: Keys | null;
+  cost: { [kind: string]: number } | null;
+  fairKey: string | null;
+  orderingKey: string | null;
+  deadlineAt: number | null;
+  unique: UniqueTemplate | null;
+  schedule: ScheduledBy | null;
+  parent: string | null;
 }
 
 const ABSENT = {
@@ -157,6 +210,14 @@ const ABSENT = {
   actor: null,
   version: null,
   traceparent: null,
+  keys: null,
+  cost: null,
+  fairKey: null,
+  orderingKey: null,
+  deadlineAt: null,
+  unique: null,
+  schedule: null,
+  parent: null,
 } as const;
 
 /** JSON text of options: it is stored with every job, so nothing is written for what is absent. */
@@ -365,11 +426,105 @@ export interface Settings {
   historyCompleted: "all" | "none";
   historyKeepMs: number;
   historyKeepDeadMs: number;
+  rateLimit: RateLimitSetting | null;
+  ageing: { perMs: number; priority: number } | null;
+  tasks: { [task: string]: LimitSetting };
+  limits: { [kind: string]: KindLimitSetting };
+  /** Shares of fair keys. */
+  weights: { [fairKey: string]: number };
 }
-/** Overrides through the API; null takes one back. */
-export type SettingsPatch = { [Key in keyof Settings]?: Settings[Key] | null };
+export interface RateLimitSetting {
+  limit: number;
+  perMs: number;
+  burst: number;
+}
+/** What nobody set is absent. */
+export interface LimitSetting {
+  concurrency?: number;
+  rateLimit?: RateLimitSetting;
+}
+export interface KindLimitSetting extends LimitSetting {
+  values?: { [value: string]: LimitSetting };
+}
+
+/** Settings that hold others by name; all the rest are single values (a rate limit is one value). */
+export type SettingsMap = "tasks" | "limits" | "weights";
+/** Overrides through the API, by JSON Merge Patch: null takes one back, or all that a name holds. */
+export type SettingsPatch = { [Key in keyof Settings]?: Patch<Settings[Key]> | null };
+type Patch<Value> = Value extends RateLimitSetting | string | number | null
+  ? Value
+  : { [Key in keyof Value]?: Patch<Value[Key]> | null };
 /** The settings in force, each with where it comes from. */
-export type EffectiveSettings = { [Key in keyof Settings]: Setting<Settings[Key]> };
+export type EffectiveSettings = { [Key in Exclude<keyof Settings, SettingsMap>]: Setting<Settings[Key]> } & {
+  tasks: { [task: string]: EffectiveLimitSetting };
+  limits: { [kind: string]: EffectiveLimitSetting & { values?: { [value: string]: EffectiveLimitSetting } } };
+  weights: { [fairKey: string]: Setting<number> };
+};
+export interface EffectiveLimitSetting {
+  concurrency?: Setting<number>;
+  rateLimit?: Setting<RateLimitSetting>;
+}
+
+/** A key as the engine counts it; instants in ms. */
+export interface KeyReport {
+  kind: string;
+  value: string;
+  holders: number;
+  waiters: number;
+  concurrency: number | null;
+  rateLimit: RateLimitSetting | null;
+  tokens: number | null;
+  paused: { until: number; reason: string | null } | null;
+}
+
+/** `Explanation` with instants in ms. */
+export interface ExplainReply {
+  runnable: boolean;
+  gates: { gate: GateName; detail: string; since: number | null; until: number | null }[];
+  position: number | null;
+  etaMs: number | null;
+}
+
+/** A schedule as code or a user means it, its job resolved as an enqueue is. */
+export interface ScheduleInput {
+  /** As it was asked for, to be shown again. JSON text of `ScheduleSpec`. */
+  spec: string;
+  cron: string | null;
+  everyMs: number | null;
+  timezone: string;
+  template: JobTemplate;
+  /** JSON text. */
+  payload: string | null;
+  overlap: Overlap;
+  catchUpWindowMs: number;
+  catchUpMax: number;
+  jitterMs: number;
+  startAt: number | null;
+  endAt: number | null;
+  paused: boolean;
+}
+
+/** A schedule as it stands; instants in ms. */
+export interface ScheduleReport {
+  name: string;
+  origin: "code" | "api";
+  spec: string;
+  paused: { reason: string | null; since: number } | null;
+  next: number[];
+  last: { instant: number; outcome: "enqueued" | "skipped" | "missed"; seq: number | null } | null;
+}
+
+/** What a step of an operation does to jobs of one queue. */
+export interface BulkInput {
+  action: OperationAction;
+  seqs: number[];
+  /** For `reschedule`. */
+  runAt: number | null;
+  /** For `setPriority`. */
+  priority: number | null;
+}
+/** What became of each, in order: `unchanged` stood so already, `refused` may not be changed, `absent` is not there. */
+export type BulkReply = ("changed" | "unchanged" | "refused" | "absent")[];
 
 /** What a sweep learns of a queue. */
 export interface PokeReply {
@@ -407,6 +562,21 @@ export interface QueueRpc {
   pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>>;
   resume(): Promise<Reply<{ queue: QueueDescription }>>;
   configure(patch: SettingsPatch): Promise<Reply<{ settings: EffectiveSettings }>>;
+  /** Keys that run, wait or are closed; of one kind, or of all (null). At most 1,000. */
+  keys(kind: string | null): Promise<KeyReport[]>;
+  /** Closes a key for so long; 0 opens it. */
+  pauseKey(kind: string, value: string, forMs: number, reason: string | null): Promise<Reply<{ key: KeyReport }>>;
+  explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>>;
+  schedules(): Promise<ScheduleReport[]>;
+  schedule(name: string): Promise<ScheduleReport | null>;
+  putSchedule(name: string, input: ScheduleInput): Promise<Reply<{ schedule: ScheduleReport; created: boolean }>>;
+  removeSchedule(name: string): Promise<Reply<object>>;
+  runSchedule(name: string): Promise<Reply<{ seq: number }>>;
+  pauseSchedule(name: string, paused: boolean, reason: string | null): Promise<Reply<{ schedule: ScheduleReport }>>;
+  /** Makes a job for each instant from `from` to before `to` that has had none. */
+  backfill(name: string, from: number, to: number): Promise<Reply<{ jobs: number[]; already: number }>>;
+  /** Does one thing to many jobs, each on its own; at most 200. */
+  bulk(input: BulkInput): Promise<BulkReply>;
   /** Called by the sweeper: repairs the alarm, does what is overdue, trims. */
   poke(): Promise<PokeReply | null>;
   /** Counts of ended jobs that the rollups up to `upto` do not hold yet. */

@@ -5,12 +5,14 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type {
+  BulkInput,
   EnqueueInput,
   ExchangeInput,
   HistoryPort,
   ListInput,
   QueueRpc,
   QueueTextRpc,
+  ScheduleInput,
   SettingsPatch,
   Ticket,
 } from "../client/wire.ts";
@@ -91,6 +93,39 @@ export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
     }
     configure(patch: SettingsPatch) {
       return this.#shell.configure(patch);
+    }
+    keys(kind: string | null) {
+      return this.#shell.keys(kind);
+    }
+    pauseKey(kind: string, value: string, forMs: number, reason: string | null) {
+      return this.#shell.pauseKey(kind, value, forMs, reason);
+    }
+    explain(seq: number) {
+      return this.#shell.explain(seq);
+    }
+    schedules() {
+      return this.#shell.schedules();
+    }
+    schedule(name: string) {
+      return this.#shell.schedule(name);
+    }
+    putSchedule(name: string, input: ScheduleInput) {
+      return this.#shell.putSchedule(name, input);
+    }
+    removeSchedule(name: string) {
+      return this.#shell.removeSchedule(name);
+    }
+    runSchedule(name: string) {
+      return this.#shell.runSchedule(name);
+    }
+    pauseSchedule(name: string, paused: boolean, reason: string | null) {
+      return this.#shell.pauseSchedule(name, paused, reason);
+    }
+    backfill(name: string, from: number, to: number) {
+      return this.#shell.backfill(name, from, to);
+    }
+    bulk(input: BulkInput) {
+      return this.#shell.bulk(input);
     }
     poke() {
       return this.#shell.poke();

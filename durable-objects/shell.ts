@@ -5,11 +5,15 @@
  * @module
  */
 import type {
+  BulkInput,
+  BulkReply,
   EnqueueInput,
   EnqueueReply,
   ExchangeInput,
   ExchangeReply,
+  ExplainReply,
   JobRecord,
+  KeyReport,
   ListInput,
   ListReply,
   PokeReply,
@@ -18,31 +22,32 @@ import type {
   Refusal,
   Reply,
   Rollup,
+  ScheduleInput,
+  ScheduleReport,
   SettingsPatch,
 } from "../client/wire.ts";
 import { setting } from "./engine/books.ts";
-import { Engine } from "./engine/engine.ts";
+import { bulk } from "./engine/bulk.ts";
+import type { Engine } from "./engine/engine.ts";
 import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
+import { explain } from "./engine/explain.ts";
 import { describe, get } from "./engine/inspect.ts";
+import { listKeys, pauseKey } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
 import * as operate from "./engine/operate.ts";
 import { rollupBetween, trimOutbox } from "./engine/outbox.ts";
-import type { Effects, Tx } from "./engine/ports.ts";
+import type { Tx } from "./engine/ports.ts";
 import { trimKeys } from "./engine/requests.ts";
+import * as schedules from "./engine/schedules.ts";
 import { DEFAULT_SETTINGS } from "./engine/settings.ts";
 import { readyCount } from "./engine/tally.ts";
 import { nextDue, wake } from "./engine/wake.ts";
-import { Flusher } from "./flusher.ts";
 import type { ShellPorts } from "./ports.ts";
+import { Runner } from "./runner.ts";
 
-/** An alarm this far in the past will not come any more. */
-const ALARM_LOST_MS = 60_000;
-/** An alarm for now is set this much later: one for the very instant may be swallowed (platform note on setAlarm). */
-const ALARM_SOON_MS = 5;
 /** Armed before the alarm's work, in case that the work is cut short. */
 const ALARM_FALLBACK_MS = 30_000;
-const REGISTER_TIMEOUT_MS = 2_000;
 const READ_TIMEOUT_MS = 10_000;
 const RACES_MAX = 5;
 
@@ -54,45 +59,36 @@ const notFound = (what: string): Refusal => ({
 
 export class QueueShell implements QueueRpc {
   readonly #ports: ShellPorts;
-  readonly #engine: Engine;
-  readonly #flusher: Flusher;
-  #armedAt: number | null = null;
-  #registering: Promise<void> | null = null;
+  readonly #runner: Runner;
 
-  constructor(ports: ShellPorts, engine: Engine = new Engine(ports)) {
+  constructor(ports: ShellPorts, engine?: Engine) {
     this.#ports = ports;
-    this.#engine = engine;
-    this.#flusher = new Flusher(
-      ports,
-      this.#engine,
-      (verb) => this.#commit(verb).flush,
-      (at) => this.#arm(at),
-    );
+    this.#runner = new Runner(ports, engine);
   }
 
   /** To be awaited before anything else: learns whether an alarm is set. Writes nothing. */
   async start(): Promise<void> {
-    this.#armedAt = await this.#ports.alarm.get();
+    this.#runner.armedAt = await this.#ports.alarm.get();
   }
 
   async enqueue(input: EnqueueInput): Promise<EnqueueReply> {
-    const reply = this.#run((tx) => enqueue(tx, input));
-    if (reply.ok) await this.#register();
+    const reply = this.#runner.run((tx) => enqueue(tx, input));
+    if (reply.ok) await this.#runner.register();
     return reply;
   }
 
   async exchange(input: ExchangeInput): Promise<ExchangeReply> {
     // A ticket for a queue that nothing was ever written to must not make its tables.
-    if (!this.#exists()) return nothingHere(input);
-    return this.#run((tx) => exchange(tx, input));
+    if (!this.#runner.exists()) return nothingHere(input);
+    return this.#runner.run((tx) => exchange(tx, input));
   }
 
   async get(seq: number): Promise<JobRecord | "deleted" | null> {
-    return this.#look((tx) => get(tx, seq));
+    return this.#runner.look((tx) => get(tx, seq));
   }
 
   async list(input: ListInput): Promise<ListReply> {
-    return this.#look((tx) => list(tx, input)) ?? { items: [], scannedTo: null, hidden: [] };
+    return this.#runner.look((tx) => list(tx, input)) ?? { items: [], scannedTo: null, hidden: [] };
   }
 
   async cancel(seq: number): Promise<Reply<{ job: JobRecord }>> {
@@ -109,46 +105,101 @@ export class QueueShell implements QueueRpc {
   }
 
   async describe(): Promise<QueueDescription | null> {
-    return this.#look((tx) => describe(tx, this.#armedAt));
+    return this.#runner.look((tx) => describe(tx, this.#runner.armedAt));
   }
 
   async pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>> {
-    this.#run((tx) => operate.pause(tx, reason));
-    await this.#register();
+    this.#runner.run((tx) => operate.pause(tx, reason));
+    await this.#runner.register();
     return { ok: true, queue: (await this.describe())! };
   }
 
   async resume(): Promise<Reply<{ queue: QueueDescription }>> {
-    this.#run((tx) => operate.resume(tx));
-    await this.#register();
+    this.#runner.run((tx) => operate.resume(tx));
+    await this.#runner.register();
     return { ok: true, queue: (await this.describe())! };
   }
 
   async configure(patch: SettingsPatch): Promise<Reply<{ settings: QueueDescription["settings"] }>> {
-    const refused = this.#run((tx) => operate.configure(tx, this.#ports.settings, patch));
+    const refused = this.#runner.run((tx) => operate.configure(tx, this.#ports.settings, patch));
     if (refused) return refused;
-    await this.#register();
+    await this.#runner.register();
     return { ok: true, settings: (await this.describe())!.settings };
   }
 
+  async keys(kind: string | null): Promise<KeyReport[]> {
+    return this.#runner.look((tx) => listKeys(tx, kind)) ?? [];
+  }
+
+  async pauseKey(
+    kind: string,
+    value: string,
+    forMs: number,
+    reason: string | null,
+  ): Promise<Reply<{ key: KeyReport }>> {
+    return this.#change((tx) => pauseKey(tx, kind, value, forMs, reason));
+  }
+
+  async explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>> {
+    const explanation = this.#runner.look((tx) => explain(tx, seq));
+    return explanation ? { ok: true, explanation } : notFound(this.#idOf(seq));
+  }
+
+  async schedules(): Promise<ScheduleReport[]> {
+    return this.#runner.look(schedules.list) ?? [];
+  }
+
+  async schedule(name: string): Promise<ScheduleReport | null> {
+    return this.#runner.look((tx) => schedules.get(tx, name));
+  }
+
+  async putSchedule(name: string, input: ScheduleInput) {
+    return this.#change((tx) => schedules.put(tx, name, input));
+  }
+
+  async removeSchedule(name: string): Promise<Reply<object>> {
+    return this.#change((tx) => schedules.remove(tx, name));
+  }
+
+  async runSchedule(name: string): Promise<Reply<{ seq: number }>> {
+    return this.#change((tx) => schedules.runNow(tx, name));
+  }
+
+  async pauseSchedule(name: string, paused: boolean, reason: string | null) {
+    return this.#change((tx) => schedules.pause(tx, name, paused, reason));
+  }
+
+  async backfill(name: string, from: number, to: number): Promise<Reply<{ jobs: number[]; already: number }>> {
+    return this.#change((tx) => schedules.backfill(tx, name, from, to));
+  }
+
+  async bulk(input: BulkInput): Promise<BulkReply> {
+    return bulk(input, {
+      run: (verb) => this.#runner.run(verb),
+      cancel: (seq) => this.cancel(seq),
+      retry: (seq) => this.retry(seq),
+      remove: (seq) => this.remove(seq),
+    });
+  }
+
   async rollupSince(upto: number): Promise<Rollup> {
-    return this.#look((tx) => rollupBetween(tx, upto, tx.books.nextOutboxId)) ?? {};
+    return this.#runner.look((tx) => rollupBetween(tx, upto, tx.books.nextOutboxId)) ?? {};
   }
 
   /** The second waker: does what the alarm would, and tidies what needs no hurry. */
   async poke(): Promise<PokeReply | null> {
-    if (!this.#exists()) return null;
+    if (!this.#runner.exists()) return null;
     // What is set is looked up and not believed: to find a lost alarm is what this is for.
-    this.#armedAt = await this.#ports.alarm.get();
-    this.#run((tx) => {
+    this.#runner.armedAt = await this.#ports.alarm.get();
+    this.#runner.run((tx) => {
       wake(tx);
       trimOutbox(tx);
       trimKeys(tx);
     });
-    await this.#register();
-    await this.#flusher.flush();
-    return this.#look((tx) => ({
-      nextWakeAt: this.#armedAt,
+    await this.#runner.register();
+    await this.#runner.flusher.flush();
+    return this.#runner.look((tx) => ({
+      nextWakeAt: this.#runner.armedAt,
       paused: tx.books.paused !== null,
       historyKeepMs: setting(tx.books, "historyKeepMs"),
       historyKeepDeadMs: setting(tx.books, "historyKeepDeadMs"),
@@ -157,87 +208,35 @@ export class QueueShell implements QueueRpc {
 
   /** The alarm's handler. Never throws: an alarm that throws for some minutes is never run again. */
   async alarm(): Promise<void> {
-    const dueAt = this.#armedAt;
-    this.#armedAt = null;
+    const dueAt = this.#runner.armedAt;
+    this.#runner.armedAt = null;
     try {
-      const next = this.#look((tx) => {
+      const next = this.#runner.look((tx) => {
         tx.books.metrics.alarms += 1;
         tx.books.metrics.alarmLatenessMs = dueAt === null ? 0 : Math.max(0, tx.now - dueAt);
         return nothingToSend(tx) ? nextDue(tx) : tx.now;
       });
       if (next === null || next === Number.POSITIVE_INFINITY) return;
-      if (next > this.#ports.now()) return this.#arm(next);
-      this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
+      if (next > this.#ports.now()) return this.#runner.arm(next);
+      this.#runner.arm(this.#ports.now() + ALARM_FALLBACK_MS);
       // Nothing is awaited: no alarm comes while one is at work, and a slow history must not hold up what is due.
-      this.#run(wake);
-      this.#ports.background(this.#register());
+      this.#runner.run(wake);
+      this.#ports.background(this.#runner.register());
     } catch (error) {
-      this.#arm(this.#ports.now() + ALARM_FALLBACK_MS);
+      this.#runner.arm(this.#ports.now() + ALARM_FALLBACK_MS);
       this.#ports.log("error", "alarm_failed", { queue: this.#ports.queue, error: String(error) });
     }
   }
 
-  /** Runs a verb and everything that follows from it. */
-  #run<Result>(verb: (tx: Tx) => Result): Result {
-    const { result, flush } = this.#commit(verb);
-    if (flush) this.#ports.background(this.#flusher.flush());
-    return result;
+  /** A change that may be the queue's first. */
+  async #change<Done extends { ok: boolean }>(verb: (tx: Tx) => Done): Promise<Done> {
+    const done = this.#runner.run(verb);
+    if (done.ok) await this.#runner.register();
+    return done;
   }
 
-  /** Runs a verb, sets the alarm in the same turn, and sends tickets after the answer; says whether a flush is due. */
-  #commit<Result>(verb: (tx: Tx) => Result): { result: Result; flush: boolean } {
-    const { result, effects } = this.#engine.write(this.#ports.now(), verb);
-    this.#arm(effects.wakeAt);
-    if (effects.tickets.length > 0) this.#ports.background(this.#send(effects.tickets));
-    return { result, flush: effects.flush };
-  }
-
-  #look<Result>(look: (tx: Tx) => Result): Result | null {
-    return this.#engine.read(this.#ports.now(), look);
-  }
-
-  #exists(): boolean {
-    return this.#look(() => true) ?? false;
-  }
-
-  /** Makes the alarm stand at `at` or earlier. Setting one costs a row, so an earlier one is left alone. */
-  #arm(at: number | null): void {
-    if (at === null) return;
-    const now = this.#ports.now();
-    const armed = this.#armedAt !== null && this.#armedAt >= now - ALARM_LOST_MS ? this.#armedAt : null;
-    const wanted = Math.ceil(Math.max(at, now + ALARM_SOON_MS));
-    if (armed !== null && armed <= wanted) return;
-    this.#ports.alarm.set(wanted);
-    this.#armedAt = wanted;
-  }
-
-  /** A ticket that cannot be sent counts as sent: it is found missing, and sent again, at the alarm. */
-  async #send(tickets: Effects["tickets"]): Promise<void> {
-    const { queue, partition } = this.#ports;
-    try {
-      await this.#ports.tickets.send(tickets.map((channel) => ({ queue, partition, channel })));
-    } catch (error) {
-      this.#ports.log("warn", "tickets_failed", { queue, tickets: tickets.length, error: String(error) });
-    }
-  }
-
-  /** Makes the queue known before its first enqueue is answered; when the registry fails, later. */
-  #register(): Promise<void> {
-    if (this.#look((tx) => tx.books.registered) ?? true) return Promise.resolve();
-    this.#registering ??= this.#tryRegister().finally(() => {
-      this.#registering = null;
-    });
-    return this.#registering;
-  }
-
-  async #tryRegister(): Promise<void> {
-    const { history, queue, partition, now, within } = this.#ports;
-    try {
-      await within(REGISTER_TIMEOUT_MS, history.register(queue, partition, now()));
-      this.#commit(operate.noteRegistered);
-    } catch (error) {
-      this.#ports.log("warn", "register_failed", { queue, error: String(error) });
-    }
+  #idOf(seq: number): string {
+    return `${this.#ports.queue}:${this.#ports.partition}:${seq}`;
   }
 
   /**
@@ -250,15 +249,15 @@ export class QueueShell implements QueueRpc {
     inHistory: (tx: Tx, found: JobRecord | null) => Done | Refusal | "absent",
   ): Promise<Done | Refusal> {
     const { history, queue, partition, within } = this.#ports;
-    const id = `${queue}:${partition}:${seq}`;
+    const id = this.#idOf(seq);
     for (let race = 0; race < RACES_MAX; race++) {
-      const known = this.#look((tx) => (seq < tx.books.nextSeq ? moves(tx) : null));
+      const known = this.#runner.look((tx) => (seq < tx.books.nextSeq ? moves(tx) : null));
       if (known === null) return notFound(id);
-      const done = this.#run((tx) => inObject(tx, seq));
+      const done = this.#runner.run((tx) => inObject(tx, seq));
       if (done !== "absent") return done;
-      if (this.#look((tx) => get(tx, seq)) === "deleted") return notFound(id);
+      if (this.#runner.look((tx) => get(tx, seq)) === "deleted") return notFound(id);
       const found = await within(READ_TIMEOUT_MS, history.read(queue, partition, seq));
-      const reply = this.#run((tx) => {
+      const reply = this.#runner.run((tx) => {
         const here = inObject(tx, seq);
         if (here !== "absent") return here;
         return moves(tx) === known ? inHistory(tx, found) : "moved";

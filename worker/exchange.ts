@@ -105,7 +105,7 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
       tags: options.tags,
       meta: (options.meta ?? {}) as LeasedJob["meta"],
       actor: options.actor,
-      schedule: null,
+      schedule: options.schedule && { name: options.schedule.name, instant: iso(options.schedule.instant) },
       version: options.version,
       traceparent: options.traceparent,
     } satisfies LeasedJob;

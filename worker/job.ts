@@ -55,9 +55,14 @@ export function toJob(queue: string, partition: number, record: JobRecord): Job 
     tags: options.tags,
     meta: (options.meta ?? {}) as Job["meta"],
     actor: options.actor,
-    schedule: null,
-    parent: null,
+    schedule: options.schedule?.name ?? null,
+    parent: options.parent,
     version: options.version,
+    keys: options.keys ?? {},
+    orderingKey: options.orderingKey,
+    fairKey: options.fairKey,
+    uniqueKey: options.unique?.key ?? null,
+    deadline: toInstantOrNull(options.deadlineAt),
   };
 }
 

@@ -89,6 +89,11 @@ export function toEffectiveConfig(settings: EffectiveSettings): EffectiveConfig 
       keep: asDuration(historyKeepMs),
       keepDead: asDuration(historyKeepDeadMs),
     },
+    rateLimit: { value: null, origin: "default" },
+    ageing: { value: null, origin: "default" },
+    tasks: {},
+    limits: {},
+    fairness: { weights: {} },
   };
 }
 

@@ -4,19 +4,26 @@
  *
  * @module
  */
-import type { UnfinishedState } from "../../client/types.ts";
+import type { Keys, UnfinishedState } from "../../client/types.ts";
 import type { Channel, EffectiveSettings, QueueMetrics, Settings } from "../../client/wire.ts";
 import { TICKET_MS_MIN } from "./limits.ts";
 import type { CodeSettings, Sql } from "./ports.ts";
 import { schemaVersion } from "./schema.ts";
-import { effectiveSettings, type Overrides } from "./settings.ts";
+import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
 
-export interface Lane {
-  id: number;
+/** What the jobs of a lane have in common. */
+export interface LaneSpec {
   task: string;
   channel: Channel;
   /** Jobs that have lapsed wait here: a session is given one of them at a time. */
   suspect: boolean;
+  keys: Keys | null;
+  cost: { [kind: string]: number } | null;
+  fairKey: string | null;
+}
+
+export interface Lane extends LaneSpec {
+  id: number;
   ready: number;
 }
 
@@ -83,7 +90,10 @@ export interface Books {
   /** Request ids of the last minutes; null until the first enqueue that carries one. */
   requests: Map<string, Request> | null;
   overrides: Overrides;
+  /** With where each comes from. */
   settings: EffectiveSettings;
+  /** The same, without. */
+  rules: Settings;
   paused: { reason: string | null; since: number } | null;
   registered: boolean;
   visitors: Map<string, Visitor>;
@@ -128,6 +138,7 @@ export function emptyBooks(code: CodeSettings): Books {
     requests: null,
     overrides: {},
     settings: effectiveSettings(code, {}),
+    rules: plainSettings(code, {}),
     paused: null,
     registered: false,
     visitors: new Map(),
@@ -165,7 +176,7 @@ export function openBooks(sql: Sql, code: CodeSettings): Books | null {
     if (key === "overrides") books.overrides = JSON.parse(String(value));
     if (key === "registered") books.registered = true;
   }
-  books.settings = effectiveSettings(code, books.overrides);
+  applySettings(books, code);
   return books;
 }
 
@@ -194,14 +205,17 @@ function loadIds(sql: Sql, books: Books): void {
 }
 
 function loadLanes(sql: Sql, books: Books): void {
-  const rows = sql.exec(`SELECT id, task, channel, suspect,
+  const rows = sql.exec(`SELECT id, task, channel, suspect, keys, cost, fair_key,
     (SELECT count(*) FROM jobs WHERE state = 'ready' AND lane = lanes.id) AS ready FROM lanes`);
   for (const row of rows) {
     const lane: Lane = {
-      id: Number(row.id),
       task: String(row.task),
       channel: row.channel as Channel,
       suspect: row.suspect === 1,
+      keys: row.keys === null ? null : JSON.parse(String(row.keys)),
+      cost: row.cost === null ? null : JSON.parse(String(row.cost)),
+      fairKey: row.fair_key === null ? null : String(row.fair_key),
+      id: Number(row.id),
       ready: Number(row.ready),
     };
     books.lanes.set(lane.id, lane);
@@ -228,11 +242,19 @@ function loadSessions(sql: Sql, books: Books): void {
   }
 }
 
-export function laneKey(lane: { task: string; channel: Channel; suspect: boolean }): string {
-  return `${lane.suspect ? 1 : 0}${lane.channel} ${lane.task}`;
+/** Equal for equal lanes; their keys and costs are in the order of their kinds. */
+export function laneKey({ task, channel, suspect, keys, cost, fairKey }: LaneSpec): string {
+  const plain = `${suspect ? 1 : 0}${channel} ${task}`;
+  return keys === null && fairKey === null ? plain : JSON.stringify([plain, keys, cost, fairKey]);
 }
 
-/** The settings in force, without their origins. */
+/** Makes the books' settings those of the code with the books' overrides. */
+export function applySettings(books: Books, code: CodeSettings): void {
+  books.settings = effectiveSettings(code, books.overrides);
+  books.rules = plainSettings(code, books.overrides);
+}
+
+/** A setting in force. */
 export function setting<Key extends keyof Settings>(books: Books, key: Key): Settings[Key] {
-  return books.settings[key].value as Settings[Key];
+  return books.rules[key];
 }

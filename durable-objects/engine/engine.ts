@@ -9,7 +9,7 @@ import { type Books, openBooks } from "./books.ts";
 import { bounded, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
 import { beginFlush, flushDueAt } from "./outbox.ts";
 import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
-import { migrate } from "./schema.ts";
+import { isOutdated, migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
 import { decideTickets } from "./tickets.ts";
 
@@ -32,9 +32,9 @@ export class Engine {
     this.#random = random;
   }
 
-  /** Reads in a queue that has been written to before; null where there is none. Writes nothing. */
+  /** Reads in a queue that has been written to before; null where there is none. Writes nothing, except to bring older tables up to date. */
   read<Result>(now: number, look: (tx: Tx) => Result): Result | null {
-    this.#books ??= openBooks(this.#storage.sql, this.#settings);
+    this.#books ??= this.#open();
     if (!this.#books) return null;
     return look(this.#tx(this.#books, now, () => {}));
   }
@@ -67,6 +67,12 @@ export class Engine {
       this.#books = null;
       throw error;
     }
+  }
+
+  #open(): Books | null {
+    const { sql } = this.#storage;
+    if (isOutdated(sql)) this.#storage.transaction(() => migrate(sql));
+    return openBooks(sql, this.#settings);
   }
 
   #tx(books: Books, now: number, due: (at: number) => void): Tx {

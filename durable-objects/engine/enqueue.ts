@@ -11,7 +11,7 @@ import {
   writeOptions,
 } from "../../client/wire.ts";
 import { insertJobs, type Stored } from "./insert.ts";
-import { channelOf, internLane } from "./lanes.ts";
+import { internLane, laneSpecOf } from "./lanes.ts";
 import { DELAY_MS_MAX, ENQUEUE_JOBS_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { rememberKey, rememberRequest, repeatedKey, repeatedRequest, requestNote } from "./requests.ts";
@@ -73,9 +73,17 @@ function stored(tx: Tx, template: JobTemplate): Stored {
     actor: template.actor,
     version: template.version,
     traceparent: template.traceparent,
+    keys: template.keys ?? null,
+    cost: template.cost ?? null,
+    fairKey: template.fairKey ?? null,
+    orderingKey: template.orderingKey ?? null,
+    deadlineAt: null,
+    unique: template.unique ?? null,
+    schedule: template.schedule ?? null,
+    parent: template.parent ?? null,
   };
   return {
-    lane: internLane(tx, { task: template.task, channel: channelOf(template.timeoutMs), suspect: false }),
+    lane: internLane(tx, laneSpecOf(template.task, options)),
     state: scheduled ? "scheduled" : "ready",
     priority: template.priority,
     rank: runAt,

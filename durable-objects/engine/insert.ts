@@ -6,7 +6,7 @@
 import { type JobRecord, readOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { chunks } from "./chunks.ts";
-import { channelOf, internLane } from "./lanes.ts";
+import { internLane, laneSpecOf } from "./lanes.ts";
 import { CHUNK_BYTES } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { assertEdge } from "./states.ts";
@@ -91,7 +91,7 @@ export function reopenJob(tx: Tx, record: JobRecord): void {
   assertEdge("reopen", record.state, "ready");
   assert(record.seq < tx.books.nextSeq, `job ${record.seq} has been accepted here`);
   const options = readOptions(record.options);
-  const lane = internLane(tx, { task: record.task, channel: channelOf(options.timeoutMs), suspect: false });
+  const lane = internLane(tx, laneSpecOf(record.task, options));
   const fence = record.fence + 1;
   tx.sql.exec(
     REOPEN,

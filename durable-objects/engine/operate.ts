@@ -6,7 +6,8 @@
  *
  * @module
  */
-import type { JobRecord, Refusal, Settings, SettingsPatch } from "../../client/wire.ts";
+import type { JobRecord, Refusal, SettingsPatch } from "../../client/wire.ts";
+import { applySettings } from "./books.ts";
 import { endJobs } from "./end.ts";
 import { reopenJob } from "./insert.ts";
 import { get, getLive } from "./inspect.ts";
@@ -15,7 +16,7 @@ import { appendDelete, findInOutbox } from "./outbox.ts";
 import type { CodeSettings, Row, Tx } from "./ports.ts";
 import { cancelledEnd, readyMove, WAITING_COLUMNS } from "./rows.ts";
 import { writeSession } from "./sessions.ts";
-import { effectiveSettings, invalidSetting, patchOverrides } from "./settings.ts";
+import { invalidSetting, patchOverrides } from "./settings.ts";
 import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
 
@@ -122,8 +123,8 @@ export function resume(tx: Tx): void {
 export function configure(tx: Tx, code: CodeSettings, patch: SettingsPatch): Refusal | null {
   const wrong = invalidSetting(patch);
   if (wrong) return { ok: false, code: "invalid_request", detail: `Cannot change the settings: ${wrong}` };
-  tx.books.overrides = patchOverrides(tx.books.overrides, patch) as Partial<Settings>;
-  tx.books.settings = effectiveSettings(code, tx.books.overrides);
+  tx.books.overrides = patchOverrides(tx.books.overrides, patch);
+  applySettings(tx.books, code);
   writeMeta(tx, "overrides", JSON.stringify(tx.books.overrides));
   return null;
 }

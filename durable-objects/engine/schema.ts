@@ -10,22 +10,31 @@
 import type { Sql } from "./ports.ts";
 
 /** Grows with every change of the tables. Older code refuses a newer one. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
-const TABLES = `
+const META = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`;
 
+/**
+ * No reference holds jobs to their lane: without an index on it each lane that goes would scan all jobs, and with one
+ * each job would cost a row more. The books keep lanes unique, for the same price.
+ */
+const JOBS = `
 CREATE TABLE lanes (
   id INTEGER PRIMARY KEY,
   task TEXT NOT NULL,
   channel TEXT NOT NULL CHECK (channel IN ('short', 'long')),
   suspect INTEGER NOT NULL CHECK (suspect IN (0, 1)),
-  UNIQUE (task, channel, suspect)
+  keys TEXT,
+  cost TEXT,
+  fair_key TEXT,
+  CHECK (cost IS NULL OR keys IS NOT NULL)
 ) STRICT;
 
 CREATE TABLE jobs (
   seq INTEGER PRIMARY KEY,
-  lane INTEGER NOT NULL REFERENCES lanes (id),
+  lane INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('scheduled', 'blocked', 'ready', 'running')),
   reason TEXT,
   priority INTEGER NOT NULL CHECK (priority BETWEEN -32768 AND 32767),
@@ -51,6 +60,11 @@ CREATE TABLE jobs (
   progress TEXT,
   attempts TEXT,
   request TEXT,
+  ordering TEXT,
+  ordering_rank INTEGER,
+  unique_key TEXT,
+  CHECK ((ordering IS NULL) = (ordering_rank IS NULL)),
+  CHECK (state <> 'blocked' OR ordering IS NOT NULL),
   CHECK ((state = 'running') = (session IS NOT NULL)),
   CHECK (state <> 'running' OR (started_at IS NOT NULL AND wake_at IS NULL)),
   CHECK (state <> 'scheduled' OR wake_at IS NOT NULL),
@@ -59,7 +73,10 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_ready ON jobs (lane, priority DESC, rank, seq) WHERE state = 'ready';
 CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX jobs_ordering ON jobs (ordering, ordering_rank, seq) WHERE ordering IS NOT NULL;
+`;
 
+const CORE = `
 CREATE TABLE sessions (
   id TEXT PRIMARY KEY,
   worker TEXT NOT NULL,
@@ -95,6 +112,75 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/**
+ * `buckets.full_at`: when the bucket of a rate limit is full again; a bucket without a row is full. `closures`: keys
+ * that somebody closed. `uniques.ended`: the final state in which the job of a key still holds it. `outgoing`:
+ * follow-up jobs on their way to other queues.
+ */
+const FLOW = `
+CREATE TABLE buckets (key TEXT PRIMARY KEY, full_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE closures (
+  key TEXT PRIMARY KEY,
+  since INTEGER NOT NULL,
+  until INTEGER NOT NULL CHECK (until > since),
+  reason TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uniques (
+  key TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL,
+  states TEXT NOT NULL,
+  first_at INTEGER NOT NULL,
+  until INTEGER,
+  ended TEXT CHECK (ended IN ('completed', 'dead', 'cancelled')),
+  CHECK (ended IS NULL OR until IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outgoing (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  body TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY,
+  origin TEXT NOT NULL CHECK (origin IN ('code', 'api')),
+  input TEXT NOT NULL,
+  paused TEXT,
+  next_at INTEGER,
+  fires_at INTEGER,
+  last_instant INTEGER,
+  last_outcome TEXT CHECK (last_outcome IN ('enqueued', 'skipped', 'missed')),
+  last_seq INTEGER,
+  CHECK ((next_at IS NULL) = (fires_at IS NULL) AND fires_at >= next_at),
+  CHECK ((last_instant IS NULL) = (last_outcome IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedule_runs (
+  name TEXT NOT NULL,
+  instant INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (name, instant)
+) STRICT, WITHOUT ROWID;
+`;
+
+/** Version 1 had one lane a task, and jobs that referred to it. */
+const FROM_1 = `
+DROP INDEX jobs_ready;
+DROP INDEX jobs_wake;
+ALTER TABLE jobs RENAME TO jobs_1;
+ALTER TABLE lanes RENAME TO lanes_1;
+${JOBS}
+INSERT INTO lanes (id, task, channel, suspect) SELECT id, task, channel, suspect FROM lanes_1;
+INSERT INTO jobs SELECT *, NULL, NULL, NULL FROM jobs_1;
+DROP TABLE jobs_1;
+DROP TABLE lanes_1;
+${FLOW}`;
+
 /** The version that the storage stands at; 0: never written to. Throws where newer code has been. */
 export function schemaVersion(sql: Sql): number {
   const table = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
@@ -107,9 +193,19 @@ export function schemaVersion(sql: Sql): number {
   );
 }
 
+/** Whether an earlier release wrote these tables. */
+export function isOutdated(sql: Sql): boolean {
+  const version = schemaVersion(sql);
+  return version > 0 && version < SCHEMA_VERSION;
+}
+
 /** Brings the storage to SCHEMA_VERSION, within the caller's transaction. */
 export function migrate(sql: Sql): void {
-  if (schemaVersion(sql) === SCHEMA_VERSION) return;
-  sql.exec(TABLES);
-  sql.exec("INSERT INTO meta (key, value) VALUES ('schema', ?)", String(SCHEMA_VERSION));
+  const version = schemaVersion(sql);
+  if (version === SCHEMA_VERSION) return;
+  sql.exec(version === 0 ? META + JOBS + CORE + FLOW : FROM_1);
+  sql.exec(
+    "INSERT INTO meta (key, value) VALUES ('schema', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    String(SCHEMA_VERSION),
+  );
 }
