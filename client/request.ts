@@ -11,7 +11,7 @@ export type Fetch = (request: Request) => Response | Promise<Response>;
 
 /** One call, relative to the URL of the API. */
 export interface Call {
-  method: "GET" | "POST" | "PATCH" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** From `/v1` on, with its query. */
   path: string;
   /** JSON text. */

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { parseDuration } from "../client/duration.ts";
-import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
+import { KIND_NAME, QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
 import type { Duration } from "../client/types.ts";
 import { parseInstant } from "./instant.ts";
 import { utf8Bytes } from "./json.ts";
@@ -48,6 +48,18 @@ export const queueName = z.string(QUEUE_MESSAGE).regex(QUEUE_NAME, QUEUE_MESSAGE
 
 const TASK_MESSAGE = "is a task's name: 1 to 128 of letters, digits and . _ : / -, beginning with a letter or digit";
 export const taskName = z.string(TASK_MESSAGE).regex(TASK_NAME, TASK_MESSAGE).meta({ example: "send-welcome" });
+
+const KIND_MESSAGE = "is a kind of key: 1 to 255 of letters, digits and . _ -, beginning with a letter, digit or _";
+export const kindName = z.string(KIND_MESSAGE).regex(KIND_NAME, KIND_MESSAGE).meta({ example: "tenant" });
+
+const KEY_MESSAGE = "is a key: 1 to 255 characters";
+/** The value of a key of some kind, or a key that has none. */
+export const keyText = z
+  .string(KEY_MESSAGE)
+  .min(1, KEY_MESSAGE)
+  .max(255, KEY_MESSAGE)
+  .refine((text) => text.isWellFormed(), "holds half of a surrogate pair, which is no character")
+  .meta({ example: "acme" });
 
 const TAG_MESSAGE = "is a tag: 1 to 64 characters";
 export const tag = z.string(TAG_MESSAGE).min(1, TAG_MESSAGE).max(64, TAG_MESSAGE);

@@ -51,7 +51,7 @@ export interface Success {
 export type Answer = Success | (Refused & { more?: object; headers?: Record<string, string> });
 
 export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
-  method: "get" | "post" | "patch" | "delete";
+  method: "get" | "post" | "put" | "patch" | "delete";
   /** `{name}` stands for one segment. */
   path: string;
   summary: string;
