@@ -11,8 +11,8 @@ import type { Backoff } from "./types.ts";
 export const TASK_NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/;
 /** 1 to 128 characters. */
 export const QUEUE_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
-/** What kinds of keys are called, 1 to 255 characters. No colon: `<kind>:<value>` must say where the value begins. */
-export const KIND_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/;
+/** What kinds of keys are called, 1 to 64 characters. No colon: `<kind>:<value>` must say where the value begins. */
+export const KIND_NAME = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
 
 const TIMEOUT_MS = { min: 1_000, max: 7 * 86_400_000 };
 const MAX_TAGS = 16;

@@ -49,7 +49,7 @@ export const queueName = z.string(QUEUE_MESSAGE).regex(QUEUE_NAME, QUEUE_MESSAGE
 const TASK_MESSAGE = "is a task's name: 1 to 128 of letters, digits and . _ : / -, beginning with a letter or digit";
 export const taskName = z.string(TASK_MESSAGE).regex(TASK_NAME, TASK_MESSAGE).meta({ example: "send-welcome" });
 
-const KIND_MESSAGE = "is a kind of key: 1 to 255 of letters, digits and . _ -, beginning with a letter, digit or _";
+const KIND_MESSAGE = "is a kind of key: 1 to 64 of letters, digits and . _ -, beginning with a letter";
 export const kindName = z.string(KIND_MESSAGE).regex(KIND_NAME, KIND_MESSAGE).meta({ example: "tenant" });
 
 const KEY_MESSAGE = "is a key: 1 to 255 characters";
