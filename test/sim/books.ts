@@ -1,4 +1,5 @@
-import { openBooks } from "../../durable-objects/engine/books.ts";
+import { laneKey } from "../../durable-objects/engine/books.ts";
+import { openBooks } from "../../durable-objects/engine/open.ts";
 import { repeatedRequest } from "../../durable-objects/engine/requests.ts";
 import { countJobs } from "../../durable-objects/engine/tally.ts";
 import type { Host, Incarnation } from "./host.ts";
@@ -18,7 +19,8 @@ export function checkBooks(model: Model, host: Host, incarnation: Incarnation): 
     same("nextSeq", books.nextSeq, fresh.nextSeq);
     same("nextOutboxId", books.nextOutboxId, fresh.nextOutboxId);
     same("running", books.running, fresh.running);
-    same("lanes", [...books.lanes.values()], [...fresh.lanes.values()]);
+    const lanesOf = (of: typeof books) => [...of.lanes.values()].map((lane) => [laneKey(lane), lane.id, lane.ready]);
+    same("lanes", lanesOf(books), lanesOf(fresh));
     same("paused", books.paused, fresh.paused);
     same("overrides", books.overrides, fresh.overrides);
     same("registered", books.registered, fresh.registered);

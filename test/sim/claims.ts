@@ -14,7 +14,7 @@ function compare(a: LiveRow, b: LiveRow): number {
  */
 export function checkClaims(model: Model, input: ExchangeInput, claimed: LiveRow[], now: number): string | null {
   const session = input.session;
-  const rows = model.live().map((job) => job.live!);
+  const rows = [...model.living.values()].map((job) => job.live!);
   const held = rows.filter((row) => row.session === session);
   const running = rows.filter((row) => row.state === "running").length;
   const { concurrency, maxSessions } = model.settings;

@@ -36,6 +36,7 @@ export interface Incarnation {
 }
 
 export interface HostDeps {
+  queue: string;
   clock: Clock;
   random: Random;
   faults: Faults;
@@ -50,7 +51,6 @@ export interface HostDeps {
   note(text: string): void;
 }
 
-export const QUEUE = "mail";
 const ALARM_RETRIES = 6;
 const WRITES = /\b(INSERT|UPDATE|DELETE|CREATE)\b/;
 
@@ -126,7 +126,7 @@ export class Host {
   #ports(incarnation: Incarnation): ShellPorts {
     const { clock, random, history, settings, note } = this.deps;
     return {
-      queue: QUEUE,
+      queue: this.deps.queue,
       partition: 0,
       settings,
       storage: this.#storageOf(incarnation),

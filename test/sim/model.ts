@@ -31,7 +31,10 @@ const MINUTE = 60_000;
 
 /** The reference: jobs, ends, requests and what may happen to them, in plain maps. */
 export class Model {
+  readonly queue: string;
   readonly jobs = new Map<number, ModelJob>();
+  /** Those of them that are unfinished. */
+  readonly living = new Map<number, ModelJob>();
   readonly requests = new Map<string, Made>();
   readonly keys = new Map<string, Made>();
   readonly outbox = new Map<number, OutboxRow>();
@@ -48,6 +51,10 @@ export class Model {
   violation: Violation | null = null;
   /** When each operation was asked for last, as `<kind> <seq>`. */
   readonly #begun = new Map<string, number>();
+
+  constructor(queue: string) {
+    this.queue = queue;
+  }
 
   fail(invariant: Invariant, detail: string): void {
     this.violation ??= new Violation(invariant, detail);
@@ -67,8 +74,11 @@ export class Model {
     return (this.#begun.get(`${kind} ${seq}`) ?? Number.NEGATIVE_INFINITY) > this.time - 10 * MINUTE;
   }
 
-  live(): ModelJob[] {
-    return [...this.jobs.values()].filter((job) => job.live !== null);
+  /** How a job stands in the table; null: not there any more. */
+  stands(job: ModelJob, row: LiveRow | null): void {
+    job.live = row;
+    if (row) this.living.set(job.seq, job);
+    else this.living.delete(job.seq);
   }
 
   lastEnd(job: ModelJob): ModelEnd | null {

@@ -54,7 +54,7 @@ const MUTANTS: Mutant[] = [
   { what: "no session in the guard", breaks: ["fence"], hooks: () => ({ exchange: withoutSession }) },
   {
     what: "ids from the live jobs alone",
-    breaks: ["ids"],
+    breaks: ["ids", "durable"],
     hooks: rewritten("(SELECT high_water FROM outbox ORDER BY id DESC LIMIT 1) AS gone", "0 AS gone"),
   },
   {
@@ -100,7 +100,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     what: "a session that goes without its jobs",
-    breaks: ["one-holder", "told", "armed"],
+    breaks: ["one-holder", "told", "armed", "concurrency"],
     hooks: rewritten("SELECT * FROM sessions", "SELECT * FROM sessions WHERE n % 2 = 0"),
   },
   {
@@ -112,7 +112,7 @@ const MUTANTS: Mutant[] = [
     what: "counts that are added twice",
     breaks: ["rollup"],
     prepare: (world) => {
-      world.history.countsAlways = true;
+      world.sites[0]!.history.countsAlways = true;
     },
   },
   {

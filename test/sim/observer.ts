@@ -113,7 +113,8 @@ function checkHeld(model: Model): void {
       model.expect(its, "one-holder", () => `session ${session.id} holds ${seq}/${fence}, which is not its own`);
     }
   }
-  const running = model.live().filter(({ live }) => live!.state === "running").length;
+  let running = 0;
+  for (const { live } of model.living.values()) if (live!.state === "running") running += 1;
   model.expect(held === running, "one-holder", () => `${running} jobs run, and sessions hold ${held}`);
 }
 
@@ -161,7 +162,7 @@ class Step {
       const job = model.jobs.get(seq);
       if (!job) continue;
       const before = job.live;
-      job.live = after;
+      model.stands(job, after);
       if (before && after) this.#moved(job, before, after, claimed);
       else if (before) this.#left(job, before);
       else if (after && this.#cause?.kind === "enqueue") {

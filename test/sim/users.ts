@@ -1,6 +1,6 @@
 import type { EnqueueInput, JobTemplate } from "../../client/wire.ts";
+import type { Site } from "./site.ts";
 import { TASK_NAMES } from "./tasks.ts";
-import type { World } from "./world.ts";
 
 const MINUTE = 60_000;
 
@@ -28,16 +28,16 @@ export type Operation = keyof typeof MIX;
 
 /** What people and their programs do to a queue. */
 export class Users {
-  readonly #world: World;
+  readonly #site: Site;
   #requests = 0;
 
-  constructor(world: World) {
-    this.#world = world;
+  constructor(site: Site) {
+    this.#site = site;
   }
 
   async act(operation: Exclude<Operation, "rogue" | "evict" | "crash" | "freeze" | "skew">): Promise<void> {
-    const { world } = { world: this.#world };
-    const { random, model, network, host } = world;
+    const site = this.#site;
+    const { random, model, network, host } = site;
     const other = { kind: "other" } as const;
     switch (operation) {
       case "enqueue":
@@ -61,7 +61,7 @@ export class Users {
         return;
       }
       case "poke":
-        return world.poke();
+        return site.poke();
       case "describe": {
         await network.call(() => host.call(other, (shell) => shell.describe()));
         return;
@@ -79,13 +79,13 @@ export class Users {
   }
 
   #someJob(): number {
-    const { random, model } = this.#world;
+    const { random, model } = this.#site;
     if (random.chance(0.05)) return model.maxSeq + random.int(1, 5);
     return random.int(Math.max(1, model.maxSeq - random.pick([3, 20, 1000])), Math.max(1, model.maxSeq));
   }
 
   async #get(): Promise<void> {
-    const { model, network, host, history } = this.#world;
+    const { model, network, host, history } = this.#site;
     const seq = this.#someJob();
     await network.call(() =>
       host.call({ kind: "other" }, async (shell) => {
@@ -98,7 +98,7 @@ export class Users {
   }
 
   async #list(): Promise<void> {
-    const { model, network, host } = this.#world;
+    const { model, network, host } = this.#site;
     const input = { beforeSeq: null, limit: 200, states: null, task: null, tag: null, from: null, to: null };
     await network.call(() =>
       host.call({ kind: "other" }, async (shell) => {
@@ -108,7 +108,7 @@ export class Users {
         for (const item of items) model.checkRead(item.seq, item, () => true);
         const listed = new Set(items.map((item) => item.seq));
         model.expect(listed.size === items.length, "read", () => "a job is listed twice");
-        for (const { seq, live } of model.live()) {
+        for (const { seq, live } of model.living.values()) {
           const there = listed.has(seq) || (scannedTo !== null && seq < scannedTo);
           model.expect(there || !live, "read", () => `job ${seq} is live, and is not listed`);
         }
@@ -117,7 +117,7 @@ export class Users {
   }
 
   async #enqueue(): Promise<void> {
-    const { random, network, host, model, clock } = this.#world;
+    const { random, network, host, model, clock } = this.#site;
     const id = `r${this.#requests++}`;
     const input = this.#input(id);
     // As the SDK does it: the same request again until an answer comes, for two minutes at most.
@@ -144,7 +144,7 @@ export class Users {
   }
 
   #input(id: string): EnqueueInput {
-    const { random } = this.#world;
+    const { random } = this.#site;
     const templates = Array.from({ length: random.int(1, 3) }, () => this.#template());
     const count = random.weighted({ one: 6, few: 3, many: 1 });
     const jobs = { one: 1, few: random.int(2, 5), many: random.int(6, 25) }[count];
@@ -161,7 +161,7 @@ export class Users {
   }
 
   #template(): JobTemplate {
-    const { random, clock } = this.#world;
+    const { random, clock } = this.#site;
     const start = random.weighted({ now: 6, delay: 3, at: 1 });
     const backoff = random.pick([
       null,

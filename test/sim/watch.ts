@@ -1,6 +1,6 @@
 import type { Rollup } from "../../client/wire.ts";
 import { mergeRollup } from "../../durable-objects/engine/rollup.ts";
-import type { World } from "./world.ts";
+import type { Site } from "./site.ts";
 
 const SLACK_MS = 30;
 const TICKET_MS_MIN = 5_000;
@@ -9,8 +9,8 @@ const TICKET_MS_MAX = 600_000;
 const FLUSH_MS = 370_000;
 
 /** While anything is due or will be, an alarm is set for it; and somebody comes for work that nothing closes. */
-export function checkArmed(world: World): void {
-  const { host, model, clock } = world;
+export function checkArmed(site: Site): void {
+  const { host, model, clock } = site;
   const now = Math.max(clock.wall(), host.incarnation?.now ?? 0);
   const alarmAt = host.alarmAt ?? Number.POSITIVE_INFINITY;
   const armedFor = (due: number, invariant: "armed" | "work-conserving", what: () => string): void => {
@@ -23,7 +23,7 @@ export function checkArmed(world: World): void {
   };
   const ready = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
   let running = 0;
-  for (const { live } of model.jobs.values()) {
+  for (const { live } of model.living.values()) {
     if (!live) continue;
     if (live.wake_at !== null) armedFor(live.wake_at, "armed", () => `job ${live.seq} is due at ${live.wake_at}`);
     if (live.state === "ready") ready[live.channel] = Math.min(ready[live.channel], live.rank);
@@ -36,17 +36,15 @@ export function checkArmed(world: World): void {
   for (const row of model.outbox.values()) {
     if (row.kind !== "history") continue;
     const flushed = row.entries.every(
-      ([seq, fence]) => (world.history.rows.get(seq)?.fence ?? world.history.forgotten.get(seq) ?? -1) >= fence,
+      ([seq, fence]) => (site.history.rows.get(seq)?.fence ?? site.history.forgotten.get(seq) ?? -1) >= fence,
     );
     if (!flushed) armedFor(now + FLUSH_MS, "armed", () => `outbox row ${row.id} is to be flushed`);
   }
   for (const channel of ["short", "long"] as const) {
     // Patience grows with the oldest job, and lasts until none is left.
     const since =
-      ready[channel] === Number.POSITIVE_INFINITY
-        ? ready[channel]
-        : Math.min(ready[channel], world.readySince[channel]);
-    world.readySince[channel] = since;
+      ready[channel] === Number.POSITIVE_INFINITY ? ready[channel] : Math.min(ready[channel], site.readySince[channel]);
+    site.readySince[channel] = since;
     if (since === Number.POSITIVE_INFINITY || model.paused || running >= model.settings.concurrency) continue;
     const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
     armedFor(now + intervalMs, "work-conserving", () => `a ${channel} job is ready since ${since}`);
@@ -54,8 +52,8 @@ export function checkArmed(world: World): void {
 }
 
 /** In the end everything is in the history once, in its latest form, and counted once. */
-export async function checkHistory(world: World): Promise<void> {
-  const { model, history, host } = world;
+export async function checkHistory(site: Site): Promise<void> {
+  const { model, history, host } = site;
   for (const job of model.jobs.values()) {
     const end = model.lastEnd(job);
     const row = history.rows.get(job.seq);
@@ -83,7 +81,7 @@ export async function checkHistory(world: World): Promise<void> {
   void counted.then((body) => {
     since = body;
   });
-  while (since === null && (await world.clock.step()));
+  while (since === null && (await site.clock.step()));
   mergeRollup(sum, since ?? {});
   const counts = new Map<string, number>();
   for (const tasks of Object.values(sum)) {

@@ -1,8 +1,8 @@
 import { runSession } from "../../client/session.ts";
 import type { ExchangeInput, ExchangeReply, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
 import { exchangeByRpc } from "../../worker/exchange.ts";
+import type { Site } from "./site.ts";
 import { simTasks } from "./tasks.ts";
-import type { World } from "./world.ts";
 
 const TASKS = simTasks();
 
@@ -12,17 +12,17 @@ export class Consumer {
   dead = false;
   over = false;
   frozenUntil = 0;
-  readonly #world: World;
+  readonly #site: Site;
   readonly #ticket: Ticket;
 
-  constructor(world: World, id: string, ticket: Ticket) {
-    this.#world = world;
+  constructor(site: Site, id: string, ticket: Ticket) {
+    this.#site = site;
     this.id = id;
     this.#ticket = ticket;
   }
 
   async run(): Promise<void> {
-    const { clock } = this.#world;
+    const { clock } = this.#site;
     const stub = { exchange: (input: ExchangeInput) => this.#exchange(input) } as unknown as QueueRpc;
     await runSession(
       {
@@ -34,7 +34,7 @@ export class Consumer {
       },
       {
         tasks: TASKS,
-        env: { random: this.#world.random, sleep: (ms: number) => this.#sleep(ms) },
+        env: { random: this.#site.random, sleep: (ms: number) => this.#sleep(ms) },
         maxResultBytes: 128 * 1024,
         exchange: (request) => exchangeByRpc(stub, this.#ticket, request),
         now: () => clock.wall(),
@@ -46,8 +46,8 @@ export class Consumer {
   }
 
   #exchange(input: ExchangeInput): Promise<ExchangeReply> {
-    const { world } = { world: this.#world };
-    return this.#here(world.network.call(() => world.exchange(structuredClone(input))));
+    const site = this.#site;
+    return this.#here(site.network.call(() => site.exchange(structuredClone(input))));
   }
 
   #sleep(ms: number): Promise<void> {
@@ -58,7 +58,7 @@ export class Consumer {
 
   /** A timer of this process: it does not fire while the process is frozen, and never when it is dead. */
   #timer(ms: number, fire: () => void): () => void {
-    const { clock } = this.#world;
+    const { clock } = this.#site;
     let cancel = (): void => {};
     const ring = (): void => {
       if (this.dead) return;
@@ -81,18 +81,18 @@ export class Consumer {
 
 /** A worker that keeps to no rule: forgets what it holds, settles twice, late, or what is not its own. */
 export class Rogue {
-  readonly #world: World;
+  readonly #site: Site;
   readonly #ids: string[];
   readonly #n = new Map<string, number>();
   readonly #seen: [seq: number, fence: number][] = [];
 
-  constructor(world: World, name: string) {
-    this.#world = world;
+  constructor(site: Site, name: string) {
+    this.#site = site;
     this.#ids = [`${name}-a`, `${name}-b`];
   }
 
   async act(): Promise<void> {
-    const { random, network } = this.#world;
+    const { random, network } = this.#site;
     const session = random.pick(this.#ids);
     const last = this.#n.get(session) ?? 0;
     const n = Math.max(1, last + random.pick([1, 1, 1, 1, 0, -1]));
@@ -110,14 +110,14 @@ export class Rogue {
       progress: some().map(([seq, fence]) => ({ seq, fence, progress: { percent: 1, note: null } })),
       want: random.pick([0, 2, 6, 6]),
     };
-    const reply = await network.call(() => this.#world.exchange(structuredClone(input)));
+    const reply = await network.call(() => this.#site.exchange(structuredClone(input)));
     if (!reply.ok) return;
     for (const [seq, , , , fence] of JSON.parse(reply.jobs) as [number, 0, 0, 0, number][])
       this.#seen.push([seq, fence]);
   }
 
   #outcome(seq: number, fence: number): WireOutcome {
-    const { random } = this.#world;
+    const { random } = this.#site;
     const error = { name: "Rogue", message: "x".repeat(random.pick([1, 600])), stack: null };
     return random.pick<WireOutcome>([
       { seq, fence, outcome: "completed", result: '"rogue"' },

@@ -1,0 +1,161 @@
+import type { ExchangeInput, ExchangeReply, LeasedTuple, Ticket } from "../../client/wire.ts";
+import type { CodeSettings } from "../../durable-objects/engine/ports.ts";
+import { checkAnswer } from "./claims.ts";
+import type { Clock } from "./clock.ts";
+import type { Features } from "./features.ts";
+import { type Faults, SimHistory } from "./history.ts";
+import { type Cause, type Hooks, Host } from "./host.ts";
+import { Model } from "./model.ts";
+import { Network } from "./network.ts";
+import { Observer, type Seen } from "./observer.ts";
+import type { Random } from "./random.ts";
+import { Consumer } from "./workers.ts";
+
+/** What the queues of a world have in common. */
+export interface Surroundings {
+  clock: Clock;
+  random: Random;
+  faults: Faults;
+  features: Features;
+  hooks: Hooks;
+  note(text: string): void;
+}
+
+const SWEEP_MS = 60_000;
+
+/** One queue of the world: its object, its history, who works at it, and what the model knows of it. */
+export class Site {
+  readonly queue: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly faults: Faults;
+  readonly features: Features;
+  readonly note: (text: string) => void;
+  readonly model: Model;
+  readonly history: SimHistory;
+  readonly network: Network;
+  readonly host: Host;
+  readonly consumers = new Set<Consumer>();
+  /** The rank of the oldest ready job, since a channel had none. */
+  readonly readySince = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
+  #sessions = 0;
+  #nextPokeAt = SWEEP_MS;
+
+  constructor(queue: string, around: Surroundings, settings: CodeSettings) {
+    const { clock, random, faults, features, hooks, note } = around;
+    this.queue = queue;
+    this.clock = clock;
+    this.random = random;
+    this.faults = faults;
+    this.features = features;
+    this.note = (text) => note(`${queue} ${text}`);
+    this.model = new Model(queue);
+    this.history = new SimHistory(clock, random, faults);
+    this.network = new Network(clock, random, faults);
+    const observer = (): Observer => {
+      throw new Error("The host is made first");
+    };
+    let watch = observer;
+    this.host = new Host({
+      queue,
+      clock,
+      random,
+      faults,
+      history: this.history,
+      settings,
+      hooks,
+      sendTickets: (tickets) => this.#sendTickets(tickets),
+      committed: (incarnation, cause) => watch().committed(incarnation, cause),
+      broken: (detail) => this.model.fail("check", detail),
+      note: this.note,
+    });
+    const made = new Observer(this.model, this.host);
+    watch = () => made;
+    this.history.onRow = ({ seq, fence, state }) => {
+      const known = this.model.jobs.get(seq)?.ends.some((end) => end.fence === fence && end.state === state);
+      this.model.expect(
+        !!known,
+        "history",
+        () => `the history has job ${seq}/${fence} ${state}, which was no end of it`,
+      );
+    };
+  }
+
+  /** An exchange, with its answer checked against what is. */
+  async exchange(input: ExchangeInput): Promise<ExchangeReply> {
+    const cause: Cause = { kind: "exchange", input };
+    const reply = await this.host.exchange(input, cause);
+    const settled = input.settle.map(({ seq, fence, outcome }) => `${seq}/${fence} ${outcome}`);
+    this.note(
+      `${input.session} #${input.n} wants ${input.want} settles [${settled}] holds ${JSON.stringify(input.holding)} → ${
+        reply.ok
+          ? `jobs ${JSON.stringify((JSON.parse(reply.jobs) as LeasedTuple[]).map(([seq, , , , f]) => `${seq}/${f}`))} lost ${JSON.stringify(reply.lost)} refused ${reply.refused.length}`
+          : reply.detail
+      }`,
+    );
+    if (cause.seen) checkAnswer(this.model, input, reply, cause.seen as Seen);
+    return reply;
+  }
+
+  async poke(): Promise<void> {
+    const reply = await this.host.call({ kind: "other" }, (shell) => shell.poke());
+    this.host.alarmLost &&= this.host.alarmAt === null;
+    const next = reply?.nextWakeAt ?? null;
+    const inMs = next === null ? 3_600_000 : Math.max(0, next - this.clock.wall()) + 30_000;
+    this.#nextPokeAt = this.clock.time + Math.min(inMs, 3_600_000);
+  }
+
+  /** The cron trigger: pokes the queue when it is overdue by what it said last, and hourly. */
+  sweep(): void {
+    this.clock.in(SWEEP_MS, () => {
+      if (this.clock.time >= this.#nextPokeAt) void this.poke().catch(() => {});
+      this.sweep();
+    });
+  }
+
+  async #sendTickets(tickets: Ticket[]): Promise<void> {
+    const { random, clock, faults } = this;
+    await clock.sleep(random.int(0, 5));
+    if (random.chance(0.05 * faults.level)) throw new Error("Too Many Requests");
+    if (random.chance(0.01 * faults.level)) return new Promise(() => {});
+    for (const ticket of tickets) {
+      if (random.chance(0.1 * faults.level)) continue;
+      this.#deliver(ticket, random.int(1, 60));
+      if (random.chance(0.1 * faults.level)) this.#deliver(ticket, random.int(1, 60_000));
+    }
+  }
+
+  #deliver(ticket: Ticket, inMs: number): void {
+    const { random, clock, faults } = this;
+    clock.in(random.chance(0.1 * faults.level) ? inMs * 50 : inMs, () => {
+      const consumer = new Consumer(this, `s${++this.#sessions}`, ticket);
+      this.consumers.add(consumer);
+      void consumer.run().finally(() => this.consumers.delete(consumer));
+    });
+  }
+
+  /** Whether every job has ended, nobody works, and the history has all of it. */
+  drained(): boolean {
+    for (const consumer of this.consumers) if (consumer.dead) this.consumers.delete(consumer);
+    if (this.model.living.size > 0 || this.consumers.size > 0) return false;
+    for (const row of this.model.outbox.values()) {
+      for (const [seq, fence] of row.kind === "history" || row.kind === "sent" ? row.entries : []) {
+        const gone = (this.history.forgotten.get(seq) ?? -1) >= fence;
+        if (!gone && (this.history.rows.get(seq)?.fence ?? -1) < fence) return false;
+      }
+      // What is not kept takes its earlier ends out of the history.
+      if (row.kind === "result" && row.entries.some(([seq]) => this.history.rows.has(seq))) return false;
+      for (const [seq, fence] of row.kind === "delete" ? row.entries : []) {
+        if ((this.history.forgotten.get(seq) ?? -1) < fence) return false;
+      }
+    }
+    return true;
+  }
+
+  left(): string {
+    const jobs = [...this.model.living.values()].map(
+      ({ seq, live }) => `${seq} ${live!.task} ${live!.state} due ${live!.wake_at}`,
+    );
+    return `${this.queue} is not done in the end: jobs [${jobs}], ${this.consumers.size} sessions, ${this.model.outbox.size} outbox rows`;
+  }
+}
