@@ -110,8 +110,15 @@ export interface EnqueueInput {
   idempotency: { key: string; bodyHash: string } | null;
 }
 
+/** The job that stands for what was asked for, and how it came to. */
+export interface EnqueueAnswer {
+  seq: number;
+  state: JobState;
+  outcome: EnqueueOutcome;
+}
+
 export type EnqueueReply = Reply<{
-  jobs: { seq: number; state: JobState; outcome: EnqueueOutcome }[];
+  jobs: EnqueueAnswer[];
   /** True when an idempotency key answered from the books. */
   replayed: boolean;
 }>;
@@ -327,6 +334,8 @@ export interface ListInput {
   /** Bounds on `createdAt`, inclusive from, exclusive to. */
   from: number | null;
   to: number | null;
+  /** Of the error; absent: any. */
+  fingerprint?: string | null;
 }
 
 export interface ListReply {
@@ -410,6 +419,10 @@ export interface HistoryPort {
   register(queue: string, partition: number, now: number): Promise<void>;
   write(batch: HistoryBatch): Promise<void>;
   read(queue: string, partition: number, seq: number): Promise<JobRecord | null>;
+  /** Of these, those that it has. */
+  readMany(queue: string, partition: number, seqs: number[]): Promise<JobRecord[]>;
+  /** Takes a queue that is deleted off the lists and the sweeper's round. Idempotent. */
+  unregister(queue: string, partition: number): Promise<void>;
   /** The highest outbox id whose counts stand in the rollups; 0: none. */
   rollupUpto(queue: string, partition: number): Promise<number>;
 }
@@ -517,13 +530,19 @@ export interface ScheduleReport {
 /** What a step of an operation does to jobs of one queue. */
 export interface BulkInput {
   action: OperationAction;
-  seqs: number[];
+  /** As they were found. A retry leaves a job alone that has another fence by now. */
+  jobs: [seq: number, fence: number][];
+  /** A job that is in none of these by now is left alone; null: any. */
+  states: (JobState | "retrying")[] | null;
   /** For `reschedule`. */
   runAt: number | null;
   /** For `setPriority`. */
   priority: number | null;
 }
-/** What became of each, in order: `unchanged` stood so already, `refused` may not be changed, `absent` is not there. */
+/**
+ * What became of each, in order: `unchanged` stood so already, `refused` may not be changed, `absent` is not there or
+ * was left alone.
+ */
 export type BulkReply = ("changed" | "unchanged" | "refused" | "absent")[];
 
 /** What a sweep learns of a queue. */
@@ -577,6 +596,11 @@ export interface QueueRpc {
   backfill(name: string, from: number, to: number): Promise<Reply<{ jobs: number[]; already: number }>>;
   /** Does one thing to many jobs, each on its own; at most 200. */
   bulk(input: BulkInput): Promise<BulkReply>;
+  /**
+   * Forgets what the API changed of the queue: settings, pauses, schedules, and that it was ever used. Refused while
+   * jobs run or wait. `upto`: the latest job; ids go on from there.
+   */
+  forget(): Promise<Reply<{ upto: number }>>;
   /** Called by the sweeper: repairs the alarm, does what is overdue, trims. */
   poke(): Promise<PokeReply | null>;
   /** Counts of ended jobs that the rollups up to `upto` do not hold yet. */

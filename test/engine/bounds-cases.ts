@@ -6,6 +6,7 @@ import { type Case, type TestQueue, thrown } from "./queue.ts";
 const COLUMNS =
   "seq, lane, state, priority, rank, fence, failures, lapses, created_at, run_at, timeout_ms, encoding, options";
 const LEGAL = {
+  seq: "99",
   lane: "1",
   state: "'ready'",
   priority: "0",
@@ -17,13 +18,13 @@ const LEGAL = {
 
 /** Inserts a job that is legal but for what `fields` say. */
 function insert(queue: TestQueue, fields: Record<string, string>): string {
-  const { lane, state, priority, fence, failures, lapses, timeout_ms, ...more } = { ...LEGAL, ...fields } as Record<
-    string,
-    string
-  >;
+  const { seq, lane, state, priority, fence, failures, lapses, timeout_ms, ...more } = {
+    ...LEGAL,
+    ...fields,
+  } as Record<string, string>;
   const extra = Object.keys(more);
   const columns = [COLUMNS, ...extra].join(", ");
-  const values = `99, ${lane}, ${state}, ${priority}, 1, ${fence}, ${failures}, ${lapses}, 1, 1, ${timeout_ms}, 'json', '{}'`;
+  const values = `${seq}, ${lane}, ${state}, ${priority}, 1, ${fence}, ${failures}, ${lapses}, 1, 1, ${timeout_ms}, 'json', '{}'`;
   const sql = `INSERT INTO jobs (${columns}) VALUES (${[values, ...extra.map((name) => more[name])].join(", ")})`;
   return thrown(() => queue.rows(sql));
 }
@@ -37,6 +38,10 @@ const ILLEGAL: Record<string, string>[] = [
   { state: "'ready'", session: "'s'" },
   { state: "'scheduled'" },
   { state: "'blocked'" },
+  { state: "'blocked'", reason: "'ordering'" },
+  { state: "'blocked'", ordering: "'k'", ordering_rank: "1" },
+  { ordering: "'k'" },
+  { ordering_rank: "1" },
   { priority: "32768" },
   { priority: "-32769" },
   { priority: "0.5" },
@@ -56,8 +61,9 @@ export const BOUNDS: Case[] = [
       for (const fields of ILLEGAL) {
         expect(insert(queue, fields), JSON.stringify(fields)).toMatch(/CHECK constraint|REAL value|TEXT value/);
       }
-      expect(insert(queue, { lane: "7" })).toMatch(/FOREIGN KEY/);
       expect(insert(queue, { state: "'scheduled'", wake_at: "5", expires_at: "5" })).toBe("nothing was thrown");
+      const blocked = { seq: "98", state: "'blocked'", reason: "'ordering'", ordering: "'k'", ordering_rank: "98" };
+      expect(insert(queue, blocked)).toBe("nothing was thrown");
     },
   },
   {
@@ -102,7 +108,9 @@ export const BOUNDS: Case[] = [
       queue.rows(`UPDATE meta SET value = '${SCHEMA_VERSION + 1}' WHERE key = 'schema'`);
       queue.restart();
       const before = queue.everything();
-      expect(thrown(() => queue.add())).toMatch(/has schema 2, this code knows up to 1. Deploy the newer code again/);
+      expect(thrown(() => queue.add())).toMatch(
+        `has schema ${SCHEMA_VERSION + 1}, this code knows up to ${SCHEMA_VERSION}. Deploy the newer code again`,
+      );
       expect(thrown(() => queue.read(() => 1))).toMatch(/Deploy the newer code again/);
       expect(queue.everything()).toBe(before);
     },
