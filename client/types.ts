@@ -127,6 +127,8 @@ export interface JobError {
   name: string;
   message: string;
   stack: string | null;
+  /** Made by the queue: equal for errors of the same cause, as `GET /v1/errors` groups them. */
+  fingerprint?: string;
 }
 
 /** How an attempt can end. */
@@ -522,14 +524,20 @@ export type OperationAction = "cancel" | "retry" | "delete" | "reschedule" | "se
 export interface Operation {
   id: string;
   action: OperationAction;
+  /** The query of `GET /v1/jobs`, with what the operation added to it. */
   filter: { [field: string]: string };
   args: { runAt?: string; delay?: Duration; priority?: number } | null;
+  rate: { limit: number; per: Duration } | null;
+  /** `started`: jobs that went ahead; `completed` and `failed`: how they ended so far. */
+  canary: { count: number; minSuccess: number; started: number; completed: number; failed: number } | null;
   state: "running" | "completed" | "stopped" | "failed";
   /** Why it stopped or failed. */
   reason: string | null;
   dryRun: boolean;
+  /** Jobs that the filter found so far. What is neither changed nor failed stood as it should already. */
   matched: number;
   changed: number;
+  /** Jobs that may not be changed: running ones that are to be deleted, ended ones that are to be cancelled. */
   failed: number;
   createdAt: string;
   updatedAt: string;
@@ -544,5 +552,6 @@ export interface ErrorGroup {
   first: string;
   last: string;
   tasks: string[];
+  /** The latest, at most 5. */
   examples: JobId[];
 }

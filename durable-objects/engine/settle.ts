@@ -10,6 +10,7 @@ import { readOptions, type StoredOptions, type WireOutcome } from "../../client/
 import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
 import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { suspectLane } from "./lanes.ts";
 import {
   ATTEMPT_MESSAGE_CHARS,
@@ -175,7 +176,7 @@ function notes(ending: Ending): Pick<Move, "outcome" | "error" | "attemptError">
     outcome: ending.outcome,
     error:
       error && (ending.outcome === "failed" || ending.outcome === "dead" || ending.outcome === "cancelled")
-        ? JSON.stringify(error)
+        ? JSON.stringify({ ...error, fingerprint: fingerprintOf(error) })
         : null,
     attemptError: error && { name: error.name, message: error.message.slice(0, ATTEMPT_MESSAGE_CHARS) },
   };
