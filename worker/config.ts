@@ -10,7 +10,8 @@ import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
 import type { Backoff, QueueConfig } from "../client/types.ts";
 import type { Settings } from "../client/wire.ts";
 import { errorsOf } from "./issues.ts";
-import { LATER_SETTINGS, queueConfig, toSettings } from "./settings.ts";
+import { unknownTask } from "./limit-settings.ts";
+import { queueConfig, toSettings } from "./settings.ts";
 
 /** Names of the bindings in the Worker's environment. */
 export interface BindingNames {
@@ -95,7 +96,7 @@ const PAYLOAD_BYTES = { usual: 128 * 1024, most: 512 * 1024 };
 export function readConfig(config: MillraceConfig): Config {
   checkKeys("createMillrace", config, KEYS, LATER_KEYS);
   const tasks = readTasks(config.tasks);
-  const { exact, patterns } = readQueues(config.queues ?? {});
+  const { exact, patterns } = readQueues(config.queues ?? {}, tasks);
   for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
     if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name))) exact.set(name, {});
   }
@@ -157,11 +158,11 @@ function readTask(task: AnyTaskDeclaration): KnownTask {
   };
 }
 
-function readQueues(queues: NonNullable<MillraceConfig["queues"]>) {
+function readQueues(queues: NonNullable<MillraceConfig["queues"]>, tasks: Config["tasks"]) {
   const exact = new Map<string, Partial<Settings>>();
   const patterns: { pattern: string; matches: RegExp; settings: Partial<Settings> }[] = [];
   for (const [name, queue] of Object.entries(queues)) {
-    const settings = readQueue(name, queue);
+    const settings = readQueue(name, queue, tasks);
     if (QUEUE_NAME.test(name)) exact.set(name, settings);
     else if (name.includes("*") && PATTERN.test(name)) patterns.push({ pattern: name, matches: glob(name), settings });
     else {
@@ -174,7 +175,11 @@ function readQueues(queues: NonNullable<MillraceConfig["queues"]>) {
   return { exact, patterns };
 }
 
-function readQueue(name: string, queue: QueueConfig & { delivery?: string }): Partial<Settings> {
+function readQueue(
+  name: string,
+  queue: QueueConfig & { delivery?: string },
+  tasks: Config["tasks"],
+): Partial<Settings> {
   const where = `queues["${name}"]`;
   if (typeof queue !== "object" || queue === null) throw new TypeError(`${where} is an object, {} for the defaults.`);
   const { delivery = "push", ...settings } = queue;
@@ -182,10 +187,15 @@ function readQueue(name: string, queue: QueueConfig & { delivery?: string }): Pa
     throw new TypeError(`${where}.delivery is "push", not ${JSON.stringify(delivery)}: pull queues are not built yet.`);
   }
   const checked = queueConfig.safeParse(settings);
-  if (checked.success) return toSettings(checked.data as QueueConfig);
-  const known = [...Object.keys(queueConfig.shape), "delivery"];
-  const [wrong] = errorsOf(checked.error.issues, settings, "", { known, later: LATER_SETTINGS });
-  throw new TypeError(`${where}: ${wrong!.path} ${wrong!.message}`);
+  if (!checked.success) {
+    const known = [...Object.keys(queueConfig.shape), "delivery"];
+    const [wrong] = errorsOf(checked.error.issues, settings, "", { known });
+    throw new TypeError(`${where}: ${wrong!.path} ${wrong!.message}`);
+  }
+  const unknown = unknownTask(checked.data, tasks);
+  if (!unknown) return toSettings(checked.data);
+  const hint = unknown.near === null ? "give it to createMillrace in `tasks`" : `did you mean "${unknown.near}"?`;
+  throw new TypeError(`${where}: tasks.${unknown.name} limits a task that is not known; ${hint}`);
 }
 
 /** `*` stands for any characters of a name, none included. */

@@ -6,6 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import { duration, instant, queueName, tag, taskName, wholeNumber } from "./fields.ts";
 import { newJob as checkedJob } from "./job-schema.ts";
+import { effectiveLimits, setting } from "./limit-schema.ts";
 
 const STATES = ["scheduled", "blocked", "ready", "running", "completed", "dead", "cancelled"] as const;
 /** States as filters name them: `retrying` is scheduled with failures or lapses. */
@@ -159,7 +160,6 @@ export const queueSummary = z
   .object({ name: queueName, partitions: count, paused: z.boolean(), updatedAt: time })
   .openapi("QueueSummary");
 
-const setting = (value: z.ZodType) => z.object({ value, origin: z.enum(["default", "code", "api"]) });
 const span = text.meta({ example: "30s" });
 export const effectiveConfig = z
   .object({
@@ -168,6 +168,7 @@ export const effectiveConfig = z
     maxSessions: setting(count),
     lease: setting(span),
     history: z.object({ completed: setting(z.enum(["all", "none"])), keep: setting(span), keepDead: setting(span) }),
+    ...effectiveLimits,
   })
   .openapi("EffectiveConfig");
 

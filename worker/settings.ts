@@ -5,9 +5,11 @@
  */
 import { z } from "zod";
 import { formatDuration, parseDuration } from "../client/duration.ts";
-import type { Duration, EffectiveConfig, QueueConfig, Setting } from "../client/types.ts";
+import type { Duration, EffectiveConfig, Setting } from "../client/types.ts";
 import type { EffectiveSettings, Settings, SettingsPatch } from "../client/wire.ts";
 import { duration, wholeNumber } from "./fields.ts";
+import { limitPatches, limitSettings } from "./limit-schema.ts";
+import { toEffectiveLimits, toLimitPatch } from "./limit-settings.ts";
 
 const KEEP = { min: "1m", max: "3660d" } as const;
 
@@ -28,12 +30,9 @@ export const historyFields = {
   keepDead: duration(KEEP.min, KEEP.max).describe("How long dead and cancelled jobs are kept."),
 };
 
-/** Settings that come with later chapters of the contract. */
-export const LATER_SETTINGS = ["rateLimit", "tasks", "limits", "fairness", "ageing"];
-
 /** The schema of a queue in code: everything may be left out. */
 export const queueConfig = z
-  .strictObject({ ...settingFields, history: z.strictObject(historyFields).partial() })
+  .strictObject({ ...settingFields, history: z.strictObject(historyFields).partial(), ...limitSettings })
   .partial();
 
 /** A JSON Merge Patch of the settings: null takes an override back. */
@@ -51,18 +50,20 @@ export const settingsPatch = z
       })
       .partial()
       .nullable(),
+    ...limitPatches,
   })
   .partial();
 
 type Patch = z.infer<typeof settingsPatch>;
 
 /** Settings of a queue in code, in the object's units. What was left out is absent. */
-export function toSettings(config: QueueConfig): Partial<Settings> {
+export function toSettings(config: z.infer<typeof queueConfig>): Partial<Settings> {
   return toSettingsPatch(config) as Partial<Settings>;
 }
 
 /** A checked patch in the object's units. `history: null` takes back all of it. */
-export function toSettingsPatch({ concurrency, slots, maxSessions, lease, history }: Patch): SettingsPatch {
+export function toSettingsPatch(asked: Patch): SettingsPatch {
+  const { concurrency, slots, maxSessions, lease, history, ...limits } = asked;
   const kept = history === null ? { completed: null, keep: null, keepDead: null } : (history ?? {});
   const patch: SettingsPatch = {
     concurrency,
@@ -72,6 +73,7 @@ export function toSettingsPatch({ concurrency, slots, maxSessions, lease, histor
     historyCompleted: kept.completed,
     historyKeepMs: toMs(kept.keep),
     historyKeepDeadMs: toMs(kept.keepDead),
+    ...toLimitPatch(limits),
   };
   return Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
 }
@@ -89,11 +91,7 @@ export function toEffectiveConfig(settings: EffectiveSettings): EffectiveConfig 
       keep: asDuration(historyKeepMs),
       keepDead: asDuration(historyKeepDeadMs),
     },
-    rateLimit: { value: null, origin: "default" },
-    ageing: { value: null, origin: "default" },
-    tasks: {},
-    limits: {},
-    fairness: { weights: {} },
+    ...toEffectiveLimits(settings),
   };
 }
 

@@ -6,10 +6,12 @@
 import type { ErrorCode, Queue, QueueSummary } from "../../client/types.ts";
 import type { QueueDescription } from "../../client/wire.ts";
 import { type Config, queueSettings } from "../config.ts";
+import { joinPath } from "../json.ts";
+import { unknownTask } from "../limit-settings.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { effectiveConfig, noBody, pageOf, paging, pauseBody, queue, queueParams, queueSummary } from "../schemas.ts";
-import { LATER_SETTINGS, settingsPatch, toEffectiveConfig, toSettingsPatch } from "../settings.ts";
+import { settingsPatch, toEffectiveConfig, toSettingsPatch } from "../settings.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { badCursor } from "./list.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
@@ -82,12 +84,12 @@ export const configureQueue = route({
   path: "/v1/queues/{queue}/config",
   summary: "Change settings (JSON Merge Patch); null takes a change back",
   params: queueParams,
-  body: { schema: settingsPatch, later: LATER_SETTINGS },
+  body: { schema: settingsPatch },
   answers: { 200: { description: "The settings in force, each with where it comes from.", schema: effectiveConfig } },
-  errors,
+  errors: [...errors, "unknown_task"],
   async handle(call) {
     const name = call.params.queue;
-    const strange = refuseUndeclared(call.config, name);
+    const strange = refuseUndeclared(call.config, name) ?? refuseUnknownTask(call.config, call.body);
     if (strange) return strange;
     const reply = await call.stub(name).configure(toSettingsPatch(call.body));
     return reply.ok ? ok(toEffectiveConfig(reply.settings)) : reply;
@@ -108,8 +110,18 @@ async function hold(call: Services, name: string, paused: boolean, reason: strin
   return ok(await toQueue(call, name, reply.queue));
 }
 
-function refuseUndeclared(config: Config, name: string): Refused | null {
+export function refuseUndeclared(config: Config, name: string): Refused | null {
   return queueSettings(config, name) === null ? refuse("not_found", undeclared(config, name)) : null;
+}
+
+function refuseUnknownTask(config: Config, patch: Parameters<typeof unknownTask>[0]): Refused | null {
+  const unknown = unknownTask(patch, config.tasks);
+  if (!unknown) return null;
+  const { name, near } = unknown;
+  const message = near === null ? "is not known" : `is not known; did you mean "${near}"?`;
+  return refuse("unknown_task", `Cannot limit task "${name}": there is no such task. Nothing was changed.`, [
+    { path: joinPath("tasks", name), message },
+  ]);
 }
 
 async function toQueue(call: Services, name: string, described: QueueDescription): Promise<Queue> {

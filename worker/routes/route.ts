@@ -60,7 +60,7 @@ export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body e
   params: Params;
   query: Query;
   /** Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract. */
-  body?: { schema: Body; optional?: boolean; checked?: false; media?: string; later?: readonly string[] };
+  body?: { schema: Body; optional?: boolean; checked?: false; media?: string };
   headers?: z.ZodObject;
   answers: { [status: number]: { description: string; schema?: z.ZodType; media?: string } };
   errors: ErrorCode[];
@@ -99,9 +99,7 @@ export async function serve(
   const body = route.body ? await readJson(request, { optional: route.body.optional === true }) : noBody;
   if (!body.ok) return body;
   const checked =
-    route.body && route.body.checked !== false
-      ? check(route.body.schema, body.value, "The body is not valid.", route.body.later)
-      : body;
+    route.body && route.body.checked !== false ? check(route.body.schema, body.value, "The body is not valid.") : body;
   if (!checked.ok) return checked;
   const { value } = checked;
   return route.handle({ ...services, params: path.value, query: query.value, body: value, bytes: body.bytes, request });
@@ -111,10 +109,10 @@ const noBody = { ok: true as const, value: undefined, bytes: new Uint8Array() };
 
 type Checked = { ok: true; value: unknown } | Refused;
 
-function check(schema: z.ZodType, value: unknown, detail: string, later: readonly string[] = []): Checked {
+function check(schema: z.ZodType, value: unknown, detail: string): Checked {
   const checked = schema.safeParse(value);
   if (checked.success) return { ok: true, value: checked.data };
-  const errors = errorsOf(checked.error.issues, value, "", { known: keysOf(schema), later });
+  const errors = errorsOf(checked.error.issues, value, "", { known: keysOf(schema) });
   return refuse("invalid_request", detail, errors);
 }
 
