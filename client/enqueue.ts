@@ -108,16 +108,20 @@ export function createEnqueuer(send: Send): Enqueuer {
  * Jobs as JSON texts, from one task, its payloads and the options they share.
  *
  * @throws {TypeError} when a payload cannot be sent as JSON
- * @throws {RangeError} when `runAt` is an invalid Date
+ * @throws {RangeError} when `runAt` or `deadline` is an invalid Date
  */
 export function toJobTexts(task: string, payloads: Iterable<unknown>, options: EnqueueOptions): string[] {
-  const { queue: _queue, idempotencyKey: _key, signal: _signal, runAt, ...rest } = options;
-  const shared = { task, ...rest, runAt: typeof runAt === "object" ? runAt?.toISOString() : runAt };
+  const { queue: _queue, idempotencyKey: _key, signal: _signal, runAt, deadline, ...rest } = options;
+  const shared = { task, ...rest, runAt: toText(runAt), deadline: toText(deadline) };
   const head = JSON.stringify(shared).slice(0, -1);
   return Array.from(payloads, (payload, index) => {
     if (payload === undefined) return `${head}}`;
     return `${head},"payload":${toJson(payload, `The payload (index ${index}) for task "${task}"`)}}`;
   });
+}
+
+function toText(instant: string | Date | undefined): string | undefined {
+  return typeof instant === "object" ? instant?.toISOString() : instant;
 }
 
 function toJson(value: unknown, what: string): string {
@@ -184,11 +188,11 @@ function bytesOf(text: string): number {
 }
 
 /**
- * Refused for what the batch holds. Nothing else counts: sent in parts it bears new ids, which is safe only where it is
- * certain that no earlier try was accepted.
+ * Refused for what the batch holds, a unique key that another job has (409) included. Nothing else counts: sent in parts
+ * it bears new ids, which is safe only where it is certain that no earlier try was accepted.
  */
 function isRefusal(error: unknown): boolean {
-  return error instanceof MillraceError && [400, 413, 422].includes(error.status);
+  return error instanceof MillraceError && [400, 409, 413, 422].includes(error.status);
 }
 
 function randomId(): string {

@@ -28,6 +28,7 @@ export {
   type AnyTaskDeclaration,
   type BackoffFunction,
   defineTask,
+  type OfPayload,
   type Task,
   type TaskDeclaration,
   type TaskOptions,

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseDuration } from "./duration.ts";
-import type { TaskOptions } from "./task.ts";
+import type { TaskOptions as OptionsOf } from "./task.ts";
 import type { Backoff } from "./types.ts";
 
 /** 1 to 128 characters. */
@@ -30,8 +30,27 @@ const OPTIONS = [
   "expiresIn",
   "tags",
   "meta",
+  "keys",
+  "cost",
+  "orderingKey",
+  "fairKey",
+  "unique",
+  "deadline",
   "version",
 ];
+
+// biome-ignore lint/suspicious/noExplicitAny: options of tasks of any types are checked alike
+type TaskOptions = OptionsOf<string, any>;
+
+/** What these are where they are no functions of the payload; `createMillrace` looks into them. */
+const OF_PAYLOAD = {
+  keys: "object",
+  cost: "object",
+  orderingKey: "string",
+  fairKey: "string",
+  unique: "object",
+  deadline: "string",
+} as const;
 
 /** @throws {TypeError | RangeError} naming the task, what its option is and what it should be */
 export function checkTask(options: TaskOptions): void {
@@ -58,6 +77,7 @@ export function checkTask(options: TaskOptions): void {
   if (typeof options.backoff !== "function") checkBackoff(`${where}: backoff`, options.backoff);
   checkTags(`${where}: tags`, options.tags);
   checkMeta(`${where}: meta`, options.meta);
+  checkOfPayload(where, options);
   if (options.version !== undefined && (typeof options.version !== "string" || options.version === "")) {
     throw new TypeError(`${where}: version is a string that is not empty, not ${show(options.version)}.`);
   }
@@ -130,6 +150,15 @@ function checkMeta(what: string, meta: TaskOptions["meta"]): void {
   }
   const bytes = new TextEncoder().encode(JSON.stringify(meta)).length;
   if (bytes > MAX_META_BYTES) throw new RangeError(`${what} is ${bytes} bytes as JSON: at most ${MAX_META_BYTES}.`);
+}
+
+function checkOfPayload(where: string, options: TaskOptions): void {
+  for (const [option, type] of Object.entries(OF_PAYLOAD)) {
+    const value = options[option as keyof typeof OF_PAYLOAD];
+    if (value === undefined || typeof value === "function" || (typeof value === type && value !== null)) continue;
+    const article = type === "object" ? "an" : "a";
+    throw new TypeError(`${where}: ${option} is ${article} ${type} or a function of the payload, not ${show(value)}.`);
+  }
 }
 
 function show(value: unknown): string {

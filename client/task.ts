@@ -7,10 +7,19 @@ import type { Ctx } from "./context.ts";
 import type { Cancel, Snooze } from "./control.ts";
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from "./standard-schema.ts";
 import { checkTask } from "./task-check.ts";
-import type { Backoff, Duration, Json } from "./types.ts";
+import type { Backoff, Duration, Json, Keys, Unique } from "./types.ts";
 
 /** Decides how long to wait after a failure: a duration, or milliseconds. `failures` counts this one. */
 export type BackoffFunction = (info: { attempt: number; failures: number; error: unknown }) => Duration | number;
+
+/**
+ * An option of all jobs of a task: a value, or a function that makes it of each payload; undefined: none.
+ *
+ * The function gets the payload as the task's schema gives it back, defaults and conversions done. It runs in the
+ * Worker when the job is enqueued, is synchronous and depends on the payload alone. One that throws, or makes what the
+ * option cannot be, refuses the enqueue (`invalid_request`, at `payload`). An option of the job itself goes before it.
+ */
+export type OfPayload<Value, Payload> = Value | ((payload: Payload) => Value | undefined);
 
 /** What {@link defineTask} takes. Whatever a job does not say itself comes from here, then from its queue. */
 export interface TaskOptions<Name extends string = string, Schema extends StandardSchemaV1 = StandardSchemaV1> {
@@ -34,6 +43,18 @@ export interface TaskOptions<Name extends string = string, Schema extends Standa
   tags?: readonly string[];
   /** Up to 4 KiB, shown with the job and handed to the handler. */
   meta?: { readonly [key: string]: Json };
+  /** What its jobs touch, by kind, at most 8: `(payload) => ({ customer: payload.customer })`. */
+  keys?: OfPayload<Keys, SchemaOutput<Schema>>;
+  /** How much a job takes of the rate limits of its kinds, 1 to 1,000,000. Only of kinds that are in `keys`. @default 1 of each */
+  cost?: OfPayload<{ [kind: string]: number }, SchemaOutput<Schema>>;
+  /** Jobs of a queue with the same one run one at a time, in order of acceptance. */
+  orderingKey?: OfPayload<string, SchemaOutput<Schema>>;
+  /** Keys of a queue get the same share of its starts. */
+  fairKey?: OfPayload<string, SchemaOutput<Schema>>;
+  /** At most one job of a queue for a key. */
+  unique?: OfPayload<Unique, SchemaOutput<Schema>>;
+  /** Its jobs are over so long after acceptance, 1 s to 366 d; a function may also name an instant. */
+  deadline?: Duration | ((payload: SchemaOutput<Schema>) => Duration | string | Date | undefined);
   /** Of the task's code; stored with each job. */
   version?: string;
 }

@@ -42,7 +42,13 @@ it.each([
   [{ name: "x", meta: { a: "ü".repeat(2_048) } }, /meta is \d+ bytes as JSON: at most 4096/],
   [{ name: "x", version: 3 }, /version/],
   [{ name: "x", input: {} }, /Standard Schema/],
-  [{ name: "x", unique: {} }, /has no option "unique"/],
+  [{ name: "x", uniqueKey: "y" }, /has no option "uniqueKey"/],
+  [{ name: "x", keys: "tenant" }, /Task "x": keys is an object or a function of the payload, not "tenant"/],
+  [{ name: "x", cost: 3 }, /cost is an object or a function/],
+  [{ name: "x", unique: null }, /unique is an object or a function of the payload, not null/],
+  [{ name: "x", orderingKey: 5 }, /orderingKey is a string or a function/],
+  [{ name: "x", fairKey: {} }, /fairKey is a string or a function/],
+  [{ name: "x", deadline: 60_000 }, /deadline is a string or a function of the payload, not 60000/],
 ])("refuses %j at once", (options, message) => {
   expect(() => defineTask(options as never)).toThrow(message);
 });

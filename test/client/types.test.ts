@@ -6,6 +6,7 @@ import {
   createClient,
   defineTask,
   type EnqueuedJobHandle,
+  type EnqueueOutcome,
   type InputOf,
   type Json,
   type ResultOf,
@@ -60,6 +61,45 @@ it("refuses wrong declarations when compiling", () => {
   compiles(() => defineTask({ name: "x", input: z.object({ a: z.number() }) }).handler(({ b }) => b));
 });
 
+it("types the options that a task makes of its payload by what its schema gives back", () => {
+  const compiles = (_: () => unknown) => {};
+  const input = z.object({ customer: z.string(), weight: z.coerce.number().default(1), due: z.date().optional() });
+  const hook = defineTask({
+    name: "hook",
+    input,
+    keys: (i) => {
+      expectTypeOf(i).toEqualTypeOf<{ customer: string; weight: number; due?: Date | undefined }>();
+      return { customer: i.customer };
+    },
+    cost: ({ weight }) => ({ customer: weight }),
+    orderingKey: ({ customer }) => (customer === "" ? undefined : customer),
+    fairKey: ({ customer }) => customer,
+    unique: ({ customer }) => ({ key: customer, states: ["waiting"], onConflict: "debounce", wait: "5s" }),
+    deadline: ({ due }) => due ?? "1h",
+  });
+  expectTypeOf<InputOf<typeof hook>["weight"]>().toEqualTypeOf<unknown>();
+  const fixed = { keys: { vendor: "stripe" }, cost: { vendor: 3 }, fairKey: "a", orderingKey: "b" } as const;
+  compiles(() => defineTask({ name: "x", ...fixed, unique: { key: "x", onConflict: "reject" }, deadline: "1h" }));
+  compiles(() => defineTask({ name: "x", keys: (i) => ({ as: expectTypeOf(i).toEqualTypeOf<Json>() && "json" }) }));
+  compiles(() => createClient<(typeof hook)[]>({ url: "http://x" }).enqueue(hook, { customer: "1" }));
+  // @ts-expect-error: the payload has no such field
+  compiles(() => defineTask({ name: "x", input, keys: (i) => ({ customer: i.custmer }) }));
+  // @ts-expect-error: the value of a key is a string
+  compiles(() => defineTask({ name: "x", input, keys: (i) => ({ weight: i.weight }) }));
+  // @ts-expect-error: a field that may be missing is no key
+  compiles(() => defineTask({ name: "x", input: z.object({ a: z.string().optional() }), keys: (i) => ({ a: i.a }) }));
+  // @ts-expect-error: a promise is no key
+  compiles(() => defineTask({ name: "x", input, keys: async (i) => ({ customer: i.customer }) }));
+  // @ts-expect-error: a cost is a number
+  compiles(() => defineTask({ name: "x", cost: { vendor: "3" } }));
+  // @ts-expect-error: a unique key has a key
+  compiles(() => defineTask({ name: "x", unique: { onConflict: "reject" } }));
+  // @ts-expect-error: no such way to meet a conflict
+  compiles(() => defineTask({ name: "x", input, unique: (i) => ({ key: i.customer, onConflict: "ignore" }) }));
+  // @ts-expect-error: the deadline of a task is a duration, or made of the payload
+  compiles(() => defineTask({ name: "x", deadline: "2026-11-22T00:00:00Z" }));
+});
+
 it("types the client by its tasks", () => {
   const compiles = (_: () => unknown) => {};
   const client = createClient<typeof tasks>({ url: "http://x" });
@@ -73,6 +113,16 @@ it("types the client by its tasks", () => {
     expectTypeOf(client.enqueue("silent", { a: 1 })).toEqualTypeOf<Promise<EnqueuedJobHandle<null>>>();
     expectTypeOf(client.enqueueMany("silent", [{ a: 1 }])).toEqualTypeOf<Promise<EnqueuedJobHandle<null>[]>>();
     expectTypeOf(client.job<"silent">("q:0:1").result()).toEqualTypeOf<Promise<null>>();
+    expectTypeOf(job).resolves.toHaveProperty("outcome").toEqualTypeOf<EnqueueOutcome>();
+    client.enqueue("silent", { a: 1 }, { keys: { tenant: "acme" }, cost: { tenant: 2 }, fairKey: "a", deadline: "1h" });
+    client.enqueueMany("silent", [{ a: 1 }], {
+      orderingKey: "a",
+      deadline: new Date(),
+      unique: { key: "1", ttl: "1h" },
+    });
+    client.enqueue("plain", 1, {
+      unique: { key: "1", states: ["waiting", "completed"], ttl: "1h", onConflict: "replace" },
+    });
     client.enqueue("plain");
     client.enqueue("plain", { any: ["json"] });
     client.enqueue(declaration, { a: 1 });
@@ -98,6 +148,14 @@ it("types the client by its tasks", () => {
   compiles(() => client.enqueue("silent", { a: 1 }, { dealy: "10m" }));
   // @ts-expect-error: an unknown option of many
   compiles(() => client.enqueueMany("silent", [], { dealy: "10m" }));
+  // @ts-expect-error: a key that is no string
+  compiles(() => client.enqueue("silent", { a: 1 }, { keys: { tenant: 5 } }));
+  // @ts-expect-error: an unknown option of unique
+  compiles(() => client.enqueue("silent", { a: 1 }, { unique: { key: "1", policy: "reject" } }));
+  // @ts-expect-error: waiting states go together
+  compiles(() => client.enqueue("silent", { a: 1 }, { unique: { key: "1", states: ["scheduled"] } }));
+  // @ts-expect-error: unique without its key
+  compiles(() => client.enqueueMany("silent", [{ a: 1 }], { unique: { ttl: "1h" } }));
   // @ts-expect-error: a delay without unit
   compiles(() => client.enqueue("silent", { a: 1 }, { delay: 600 }));
   // @ts-expect-error: an unknown filter
