@@ -6,7 +6,7 @@
 import { formatDuration, parseDuration } from "./duration.ts";
 import { JobFailedError, MillraceError } from "./errors.ts";
 import { type Call, type Send, sleep } from "./request.ts";
-import type { Duration, EnqueuedJob, EnqueueOutcome, Job, JobId, JobState, Json } from "./types.ts";
+import type { Duration, EnqueuedJob, EnqueueOutcome, Explanation, Job, JobId, JobState, Json } from "./types.ts";
 
 const LONGEST_WAIT_MS = 25_000;
 /** Between two looks when the server does not hold them back itself. */
@@ -36,6 +36,18 @@ export class JobHandle<Result = Json> {
   /** The job as it is now, live or from history. */
   get({ signal }: CallOptions = {}): Promise<Job> {
     return this.#call({ method: "GET", signal });
+  }
+
+  /**
+   * Why it is not running: the gates that are closed to it, its place in line, about how long until it starts. A job
+   * that has ended names the gate `final`.
+   *
+   * @example
+   * const { gates } = await client.job("mail:0:4711").explain();
+   * for (const { gate, detail } of gates) console.log(gate, detail);
+   */
+  explain({ signal }: CallOptions = {}): Promise<Explanation> {
+    return this.#call({ method: "GET", signal }, "/explain");
   }
 
   /**

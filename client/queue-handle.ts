@@ -5,12 +5,22 @@
  */
 import type { CallOptions } from "./job-handle.ts";
 import type { Send } from "./request.ts";
-import type { EffectiveConfig, HistoryConfig, Queue, QueueConfig } from "./types.ts";
+import type { Duration, EffectiveConfig, HistoryConfig, KeyState, Limit, Page, Queue, QueueConfig } from "./types.ts";
 
 type Nullable<Settings> = { [Key in keyof Settings]: Settings[Key] | null };
+type NamedPatch<Value> = { [name: string]: Value | null };
+type Maps = "history" | "tasks" | "limits" | "fairness";
 
-/** Settings to change; `null` takes a change back, what is not named stays. */
-export type QueueConfigPatch = Nullable<Omit<QueueConfig, "history">> & { history?: Nullable<HistoryConfig> | null };
+/**
+ * Settings to change; `null` takes a change back: of one value, of all that a name holds, or of a whole map. What is
+ * not named stays; a rate limit is one value, and given whole.
+ */
+export type QueueConfigPatch = Nullable<Omit<QueueConfig, Maps>> & {
+  history?: Nullable<HistoryConfig> | null;
+  tasks?: NamedPatch<Nullable<Limit>> | null;
+  limits?: NamedPatch<Nullable<Limit> & { values?: NamedPatch<Nullable<Limit>> | null }> | null;
+  fairness?: { weights?: NamedPatch<number> | null } | null;
+};
 
 /** One queue. Every method rejects with a {@link MillraceError} when the server refuses or cannot be reached. */
 export class QueueHandle {
@@ -41,9 +51,47 @@ export class QueueHandle {
    *
    * @example
    * await client.queue("mail").configure({ concurrency: 20, lease: null });
+   * await client.queue("hooks").configure({ limits: { customer: { values: { "big-co": { concurrency: 50 } } } } });
    */
   configure(patch: QueueConfigPatch, { signal }: CallOptions = {}): Promise<EffectiveConfig> {
     return this.#send({ method: "PATCH", path: this.#path("/config"), body: JSON.stringify(patch), signal });
+  }
+
+  /**
+   * Keys whose jobs run or wait, and those that are closed: holders, waiters, what is left of their rate. At most 1,000.
+   *
+   * @param options.kind keys of this kind only
+   * @example
+   * for (const { value, waiters } of await client.queue("hooks").keys({ kind: "customer" })) console.log(value, waiters);
+   */
+  async keys({ kind, signal }: CallOptions & { kind?: string } = {}): Promise<KeyState[]> {
+    const query = kind === undefined ? "" : `?kind=${encodeURIComponent(kind)}`;
+    const page = await this.#send<Page<KeyState>>({ method: "GET", path: this.#path(`/limits${query}`), signal });
+    return page.items;
+  }
+
+  /**
+   * Closes a key: none of its jobs starts, those of other keys do. Resolves to the key as it then is.
+   *
+   * @param options.for at most 31 days, counted anew at each call
+   * @example
+   * await client.queue("hooks").pauseKey("customer", "acme", { for: "30m", reason: "their server is down" });
+   */
+  pauseKey(
+    kind: string,
+    value: string,
+    { signal, ...close }: CallOptions & { for: Duration; reason?: string },
+  ): Promise<KeyState> {
+    return this.#send({ method: "PUT", path: this.#keyPath(kind, value), body: JSON.stringify(close), signal });
+  }
+
+  /** Opens a key that `pauseKey` or a handler's `ctx.rateLimited` closed. */
+  resumeKey(kind: string, value: string, { signal }: CallOptions = {}): Promise<KeyState> {
+    return this.#send({ method: "DELETE", path: this.#keyPath(kind, value), signal });
+  }
+
+  #keyPath(kind: string, value: string): string {
+    return this.#path(`/limits/${encodeURIComponent(kind)}/${encodeURIComponent(value)}/pause`);
   }
 
   #path(rest = ""): string {

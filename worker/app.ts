@@ -13,8 +13,10 @@ import { requestIdOf } from "./middleware/request-id.ts";
 import { openApiDocument } from "./openapi.ts";
 import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
 import { enqueueToQueue, enqueueToTask } from "./routes/enqueue.ts";
+import { explainJob } from "./routes/explain.ts";
 import { healthRoute } from "./routes/health.ts";
 import { cancelJob, deleteJob, getJob, retryJob } from "./routes/jobs.ts";
+import { listKeys, openKey, pauseKey } from "./routes/keys.ts";
 import { LATER_ROUTES } from "./routes/later.ts";
 import { listJobs } from "./routes/list.ts";
 import { getMetrics } from "./routes/metrics.ts";
@@ -99,11 +101,15 @@ const ROUTES: AnyRoute[] = [
   cancelJob,
   retryJob,
   deleteJob,
+  explainJob,
   listQueues,
   getQueue,
   pauseQueue,
   resumeQueue,
   configureQueue,
+  listKeys,
+  pauseKey,
+  openKey,
   getSummary,
   getMetrics,
 ];

@@ -78,7 +78,7 @@ export const deleteJob = route({
 type Address = (JobAddress & { ok: true }) | Refused;
 
 /** Where a job lives. What cannot exist is refused without waking an object. */
-function addressOf(config: Config, id: string): Address {
+export function addressOf(config: Config, id: string): Address {
   const address = parseJobId(id);
   if (!address) {
     const detail = `"${id.toWellFormed().slice(0, 200)}" is not the id of a job: ids are "<queue>:<partition>:<number>", such as "emails:0:4711".`;
@@ -88,7 +88,7 @@ function addressOf(config: Config, id: string): Address {
   return { ok: true, ...address };
 }
 
-function absent(id: string): Refused {
+export function absent(id: string): Refused {
   return refuse("not_found", `There is no job ${id}: it was never made, was deleted, or is no longer kept.`);
 }
 

@@ -6,9 +6,6 @@
 
 /** Method and path, `{name}` standing for one segment. */
 export const LATER_ROUTES: readonly [method: string, path: string][] = [
-  ["GET", "/v1/queues/{queue}/limits"],
-  ["PUT", "/v1/queues/{queue}/limits/{kind}/{value}/pause"],
-  ["GET", "/v1/jobs/{id}/explain"],
   ["GET", "/v1/queues/{queue}/schedules"],
   ["PUT", "/v1/queues/{queue}/schedules/{name}"],
   ["GET", "/v1/queues/{queue}/schedules/{name}"],

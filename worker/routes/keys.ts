@@ -1,0 +1,86 @@
+/**
+ * Keys of a queue: look at them, close one, open it again.
+ *
+ * @module
+ */
+import { parseDuration } from "../../client/duration.ts";
+import type { ErrorCode, KeyState } from "../../client/types.ts";
+import type { KeyReport } from "../../client/wire.ts";
+import { keyParams, keyState, keysQuery, pauseKeyBody } from "../limit-schema.ts";
+import { showRate } from "../limit-settings.ts";
+import { refuse } from "../problem.ts";
+import { pageOf, queueParams } from "../schemas.ts";
+import { refuseUndeclared } from "./queues.ts";
+import { type Answer, ok, route, type Services } from "./route.ts";
+
+const PATH = "/v1/queues/{queue}/limits/{kind}/{value}/pause";
+const answers = { 200: { description: "The key as it then is.", schema: keyState } };
+const errors: ErrorCode[] = ["not_found"];
+
+export const listKeys = route({
+  method: "get",
+  path: "/v1/queues/{queue}/limits",
+  summary: "Keys that run, wait or are closed: holders, waiters, what is left of their rate",
+  params: queueParams,
+  query: keysQuery,
+  answers: { 200: { description: "At most 1,000 keys.", schema: pageOf(keyState) } },
+  errors,
+  async handle(call) {
+    const strange = refuseUndeclared(call.config, call.params.queue);
+    if (strange) return strange;
+    const keys = await call.stub(call.params.queue).keys(call.query.kind ?? null);
+    return ok({ items: keys.map(toKeyState), nextCursor: null });
+  },
+});
+
+export const pauseKey = route({
+  method: "put",
+  path: PATH,
+  summary: "Close a key for a time: no job of it starts, those of other keys do",
+  params: keyParams,
+  body: { schema: pauseKeyBody },
+  answers,
+  errors: [...errors, "unsupported_media_type", "payload_too_large"],
+  handle: (call) => close(call, parseDuration(call.body.for), call.body.reason ?? null),
+});
+
+export const openKey = route({
+  method: "delete",
+  path: PATH,
+  summary: "Open a closed key",
+  params: keyParams,
+  answers,
+  errors,
+  handle: (call) => close(call, 0, null),
+});
+
+interface KeyCall extends Services {
+  params: { queue: string; kind: string; value: string };
+  request: Request;
+}
+
+async function close(call: KeyCall, forMs: number, reason: string | null): Promise<Answer> {
+  const { queue, kind, value } = call.params;
+  const strange = refuseUndeclared(call.config, queue) ?? refuseBroken(call.request);
+  if (strange) return strange;
+  const reply = await call.stub(queue).pauseKey(kind, value, forMs, reason);
+  return reply.ok ? ok(toKeyState(reply.key)) : reply;
+}
+
+/** The router leaves what it cannot decode as it is: that would be another key. */
+function refuseBroken(request: Request) {
+  try {
+    decodeURIComponent(new URL(request.url).pathname);
+    return null;
+  } catch {
+    return refuse("invalid_request", "The path is not percent-encoded UTF-8.");
+  }
+}
+
+function toKeyState({ rateLimit, paused, ...key }: KeyReport): KeyState {
+  return {
+    ...key,
+    rateLimit: rateLimit && showRate(rateLimit),
+    paused: paused && { until: new Date(paused.until).toISOString(), reason: paused.reason },
+  };
+}
