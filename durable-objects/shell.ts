@@ -27,13 +27,14 @@ import type {
   SettingsPatch,
 } from "../client/wire.ts";
 import { setting } from "./engine/books.ts";
+import { trimBuckets } from "./engine/buckets.ts";
 import { bulk } from "./engine/bulk.ts";
 import type { Engine } from "./engine/engine.ts";
 import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
 import { explain } from "./engine/explain.ts";
 import { describe, get } from "./engine/inspect.ts";
-import { listKeys, pauseKey } from "./engine/keys.ts";
+import { listKeys, pauseKey, trimClosures } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
 import * as operate from "./engine/operate.ts";
 import { rollupBetween, trimOutbox } from "./engine/outbox.ts";
@@ -195,6 +196,8 @@ export class QueueShell implements QueueRpc {
       wake(tx);
       trimOutbox(tx);
       trimKeys(tx);
+      trimBuckets(tx);
+      trimClosures(tx);
     });
     await this.#runner.register();
     await this.#runner.flusher.flush();

@@ -1,14 +1,23 @@
 /**
- * What the engine keeps in memory of one queue, all of it computed from the tables: a queue that is loaded again
- * after an eviction has the same books. The shell throws the books away when a transaction fails.
+ * What the engine keeps in memory of one queue, all of it computed from the tables (see open.ts): a queue that is
+ * loaded again after an eviction has the same books. The shell throws the books away when a transaction fails.
  *
  * @module
  */
 import type { Keys, UnfinishedState } from "../../client/types.ts";
-import type { Channel, EffectiveSettings, QueueMetrics, Settings } from "../../client/wire.ts";
+import type {
+  Channel,
+  EffectiveSettings,
+  EnqueueAnswer,
+  LimitSetting,
+  QueueMetrics,
+  Settings,
+} from "../../client/wire.ts";
+import { limitGates, newGate, QUEUE_GATE } from "./gates.ts";
+import { Heap } from "./heap.ts";
 import { TICKET_MS_MIN } from "./limits.ts";
-import type { CodeSettings, Sql } from "./ports.ts";
-import { schemaVersion } from "./schema.ts";
+import { unparkAll } from "./lines.ts";
+import type { CodeSettings } from "./ports.ts";
 import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
 
 /** What the jobs of a lane have in common. */
@@ -25,6 +34,78 @@ export interface LaneSpec {
 export interface Lane extends LaneSpec {
   id: number;
   ready: number;
+  group: Group;
+  /** Of its keys, in the order of their kinds. */
+  gates: Gate[];
+  /** Where it stands; null: nothing of it is ready. */
+  line: Line | null;
+  /** The gate that sent it to the open line, until it has been dealt with. */
+  via: Gate | null;
+  flow: Flow | null;
+  /** Changes with its place and its first job: entries of before do not count. */
+  stamp: number;
+}
+
+/** Lanes that the same sessions serve. */
+export interface Group {
+  task: string;
+  channel: Channel;
+  suspect: boolean;
+  /** The gate of the task. */
+  gate: Gate;
+  open: Line;
+  ready: number;
+  /** Ready jobs in the open line. */
+  openReady: number;
+}
+
+/** The first job of a lane, by what it is ordered by. `level`: its priority, with ageing. */
+export interface Head {
+  level: number;
+  rank: number;
+  seq: number;
+}
+
+/** A lane's place in a line. */
+export interface Entry {
+  lane: Lane;
+  head: Head;
+  share: number;
+  stamp: number;
+}
+
+/** Lanes in order; those whose first job is not known are `dirty`. */
+export interface Line {
+  /** Whose line it is; null: the open one. */
+  gate: Gate | null;
+  heap: Heap<Entry>;
+  dirty: Set<Lane>;
+  /** The lane that it sent to the open line last. */
+  envoy: Lane | null;
+}
+
+/** What lets jobs start or not: see gates.ts. */
+export interface Gate {
+  key: string;
+  limit: LimitSetting;
+  /** Running jobs that went through it. */
+  holders: number;
+  /** Lanes that go through it. */
+  lanes: number;
+  /** Lanes that wait for it, by group. */
+  lines: Map<Group, Line>;
+  /** Tokens are saved up until then for a job that needs several. */
+  savingUntil: number;
+  /** Picked within the present claim: how many jobs, of what cost. */
+  taken: number;
+  spent: number;
+}
+
+/** What the jobs of a fair key were served at one level of urgency. */
+export interface Flow {
+  share: number;
+  /** Lanes of it in open lines. */
+  lanes: number;
 }
 
 /** One job in the hands of a session. */
@@ -71,6 +152,8 @@ export interface ChannelBooks {
 export interface Request {
   firstSeq: number;
   count: number;
+  /** Null: all were created, in order, from `firstSeq` on. */
+  answers: EnqueueAnswer[] | null;
   at: number;
 }
 
@@ -81,12 +164,32 @@ export interface Books {
   nextOutboxId: number;
   lanes: Map<number, Lane>;
   laneIds: Map<string, number>;
+  nextLaneId: number;
+  /** Lanes with keys of which nothing was ready when they were looked at last. */
+  lanesSwept: number;
+  groups: Map<string, Group>;
+  gates: Map<string, Gate>;
+  /** The queue's own gate. */
+  gate: Gate;
+  /** Gates that may have opened since a claim looked. */
+  opened: Set<Gate>;
+  /** Gates that open by themselves. */
+  timed: Heap<{ gate: Gate; at: number }>;
+  /** When each bucket is full again. */
+  buckets: Map<string, number>;
+  closures: Map<string, { since: number; until: number; reason: string | null }>;
+  flows: Map<string, Flow>;
+  /** The share of what was served last, by channel and level. */
+  served: Map<string, number>;
   sessions: Map<string, Session>;
   running: number;
   /** Jobs by state; null until somebody asks. */
   counts: Counts | null;
   /** A lower bound of the earliest `wake_at`. */
   wakeAt: number;
+  /** Unfinished jobs with an ordering key, and unique keys that are noted: where there are none, nothing is asked of them. */
+  ordered: number;
+  uniques: number;
   /** Request ids of the last minutes; null until the first enqueue that carries one. */
   requests: Map<string, Request> | null;
   overrides: Overrides;
@@ -126,15 +229,28 @@ const newMetrics = (): QueueMetrics => ({
 
 /** Books of a queue that nothing has been written to. */
 export function emptyBooks(code: CodeSettings): Books {
-  return {
+  const books: Books = {
     nextSeq: 1,
     nextOutboxId: 1,
     lanes: new Map(),
     laneIds: new Map(),
+    nextLaneId: 1,
+    lanesSwept: 0,
+    groups: new Map(),
+    gates: new Map(),
+    gate: newGate(QUEUE_GATE),
+    opened: new Set(),
+    timed: new Heap((a, b) => a.at < b.at),
+    buckets: new Map(),
+    closures: new Map(),
+    flows: new Map(),
+    served: new Map(),
     sessions: new Map(),
     running: 0,
     counts: null,
     wakeAt: Number.POSITIVE_INFINITY,
+    ordered: 0,
+    uniques: 0,
     requests: null,
     overrides: {},
     settings: effectiveSettings(code, {}),
@@ -150,6 +266,9 @@ export function emptyBooks(code: CodeSettings): Books {
     outbox: { flushedUpto: 0, rolledUpto: null, unflushed: 0, oldestAt: null, retryAt: 0 },
     metrics: newMetrics(),
   };
+  books.gates.set(QUEUE_GATE, books.gate);
+  limitGates(books);
+  return books;
 }
 
 export type HeldTuple = [
@@ -162,86 +281,6 @@ export type HeldTuple = [
   bytes: number,
 ];
 
-/** Reads the books from the tables; null when the queue has never been written to. */
-export function openBooks(sql: Sql, code: CodeSettings): Books | null {
-  if (schemaVersion(sql) === 0) return null;
-  const books = emptyBooks(code);
-  loadIds(sql, books);
-  loadLanes(sql, books);
-  loadSessions(sql, books);
-  const [wake] = sql.exec("SELECT wake_at FROM jobs WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1");
-  if (wake) books.wakeAt = Number(wake.wake_at);
-  for (const { key, value } of sql.exec("SELECT key, value FROM meta")) {
-    if (key === "paused") books.paused = JSON.parse(String(value));
-    if (key === "overrides") books.overrides = JSON.parse(String(value));
-    if (key === "registered") books.registered = true;
-  }
-  applySettings(books, code);
-  return books;
-}
-
-/**
- * Ids are for ever: a row leaves `jobs` only into an outbox row that notes the high-water mark, in the same
- * transaction, and the newest outbox row is never deleted. So the next id needs no row of its own.
- */
-function loadIds(sql: Sql, books: Books): void {
-  const [row] = sql.exec(`SELECT
-    (SELECT max(seq) FROM jobs) AS live,
-    (SELECT high_water FROM outbox ORDER BY id DESC LIMIT 1) AS gone,
-    (SELECT max(id) FROM outbox) AS outbox_id,
-    (SELECT max(id) FROM outbox WHERE kind = 'sent') AS sent`);
-  const sent = Number(row?.sent ?? 0);
-  const [waiting] = sql.exec(
-    "SELECT sum(max(count, 1)) AS jobs, min(created_at) AS oldest FROM outbox WHERE id > ?",
-    sent,
-  );
-  books.nextSeq = Math.max(Number(row?.live ?? 0), Number(row?.gone ?? 0)) + 1;
-  books.nextOutboxId = Number(row?.outbox_id ?? 0) + 1;
-  // Rows go to the history in order, so it has all up to the last stripped one. Which of those after it, is not known
-  // any more: they are sent again, which changes nothing there.
-  books.outbox.flushedUpto = sent;
-  books.outbox.unflushed = Number(waiting?.jobs ?? 0);
-  books.outbox.oldestAt = waiting?.oldest == null ? null : Number(waiting.oldest);
-}
-
-function loadLanes(sql: Sql, books: Books): void {
-  const rows = sql.exec(`SELECT id, task, channel, suspect, keys, cost, fair_key,
-    (SELECT count(*) FROM jobs WHERE state = 'ready' AND lane = lanes.id) AS ready FROM lanes`);
-  for (const row of rows) {
-    const lane: Lane = {
-      task: String(row.task),
-      channel: row.channel as Channel,
-      suspect: row.suspect === 1,
-      keys: row.keys === null ? null : JSON.parse(String(row.keys)),
-      cost: row.cost === null ? null : JSON.parse(String(row.cost)),
-      fairKey: row.fair_key === null ? null : String(row.fair_key),
-      id: Number(row.id),
-      ready: Number(row.ready),
-    };
-    books.lanes.set(lane.id, lane);
-    books.laneIds.set(laneKey(lane), lane.id);
-  }
-}
-
-function loadSessions(sql: Sql, books: Books): void {
-  for (const row of sql.exec("SELECT * FROM sessions")) {
-    const held = new Map<number, Held>();
-    for (const [seq, fence, lane, startedAt, until, waitMs, bytes] of JSON.parse(String(row.held)) as HeldTuple[]) {
-      held.set(seq, { seq, fence, lane, startedAt, until, waitMs, bytes });
-    }
-    books.running += held.size;
-    books.sessions.set(String(row.id), {
-      id: String(row.id),
-      worker: String(row.worker),
-      n: Number(row.n),
-      leaseUntil: Number(row.lease_until),
-      held,
-      cancels: new Set(JSON.parse(String(row.cancels))),
-      refused: JSON.parse(String(row.refused)),
-    });
-  }
-}
-
 /** Equal for equal lanes; their keys and costs are in the order of their kinds. */
 export function laneKey({ task, channel, suspect, keys, cost, fairKey }: LaneSpec): string {
   const plain = `${suspect ? 1 : 0}${channel} ${task}`;
@@ -252,6 +291,8 @@ export function laneKey({ task, channel, suspect, keys, cost, fairKey }: LaneSpe
 export function applySettings(books: Books, code: CodeSettings): void {
   books.settings = effectiveSettings(code, books.overrides);
   books.rules = plainSettings(code, books.overrides);
+  limitGates(books);
+  unparkAll(books);
 }
 
 /** A setting in force. */

@@ -1,29 +1,31 @@
 /**
- * Gives ready jobs to a session: the heads of the lanes that it can serve, merged by order, under every limit.
+ * Gives ready jobs to a session: the first of the lanes that it can serve, merged by order, under every limit.
  *
- * No scan: each lane is a seek in the partial index of ready jobs, so a claim costs the same with a thousand jobs
- * waiting as with a million.
+ * No scan: lanes stand in lines (lines.ts), and each is a seek in the partial index of ready jobs. So a claim costs the
+ * same with a thousand jobs waiting as with a million, and as much with nine hundred closed keys as with none.
  *
  * @module
  */
 import type { ExchangeInput } from "../../client/wire.ts";
-import { type Held, type Lane, type Session, setting } from "./books.ts";
+import { type Entry, type Group, type Head, type Held, type Lane, type Session, setting } from "./books.ts";
+import { serve } from "./flows.ts";
+import { closedBy, closedGateOf, gatesOf, roomOf, settleTaken, take } from "./gates.ts";
+import { readHeads } from "./heads.ts";
+import { laneOf } from "./lanes.ts";
 import { fitAnswer } from "./lease.ts";
 import { WANT_MAX } from "./limits.ts";
+import { enqueueLane, firstOf, followUp, openGates, park, precedes, refresh, touchLane } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
 import { tally } from "./tally.ts";
 
-type Head = [priority: number, rank: number, seq: number];
-
-/** Why a session may not claim now, or how many jobs it may. */
+/** How many jobs a session may claim now. */
 export function claimable(tx: Tx, session: { id: string }, want: number): number {
   const { books } = tx;
   if (books.paused || want <= 0) return 0;
   const others = liveSessions(tx, session.id);
   if (others >= setting(books, "maxSessions")) return 0;
-  const concurrency = setting(books, "concurrency") ?? Number.POSITIVE_INFINITY;
-  return Math.max(0, Math.min(want, WANT_MAX, concurrency - books.running));
+  return Math.max(0, Math.min(want, WANT_MAX, roomOf(tx, books.gate)));
 }
 
 /** Sessions other than `except` that hold jobs under a lease that is not over. */
@@ -37,10 +39,16 @@ export function liveSessions(tx: Tx, except: string | null): number {
 
 /** Claims up to `most` jobs for a session; its books hold them. Returns what was claimed, in order. */
 export function claim(tx: Tx, session: Session, input: ExchangeInput, most: number): Held[] {
-  const picked = pick(tx, servable(tx, session, input), most);
-  if (picked.length === 0) return [];
-  const [row] = tx.sql.exec(LOAD, JSON.stringify(picked));
+  openGates(tx);
+  const picks = new Pick(tx, servable(tx, session, input), most).run();
+  if (picks.length === 0) return [];
+  const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)));
   const claimed = fitAnswer(JSON.parse(String(row!.books)) as Loaded[], ([, , , , , bytes]) => bytes);
+  settleTaken(
+    tx,
+    picks.map(({ lane }) => lane),
+    claimed.map(([, , lane]) => laneOf(tx, lane)),
+  );
   tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   tx.books.metrics.starts += claimed.length;
@@ -55,85 +63,140 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
 
 type Loaded = [seq: number, fence: number, lane: number, rank: number, timeoutMs: number, bytes: number];
 
-/** Lanes with ready jobs that this session may be given, suspects only while it holds none. */
-function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput): Lane[] {
-  const { lanes } = tx.books;
+/** Groups with ready jobs that this session may be given, suspects only while it holds none. */
+function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput): Group[] {
+  const { lanes, groups } = tx.books;
   const tasks = worker.tasks ? new Set(worker.tasks) : null;
   const holdsSuspect = [...session.held.values()].some((held) => lanes.get(held.lane)?.suspect);
-  return [...lanes.values()].filter(
-    (lane) =>
-      lane.ready > 0 &&
-      (channel === null || lane.channel === channel) &&
-      (!tasks || tasks.has(lane.task)) &&
-      !(lane.suspect && holdsSuspect),
+  return [...groups.values()].filter(
+    (group) =>
+      group.openReady > 0 &&
+      (channel === null || group.channel === channel) &&
+      (!tasks || tasks.has(group.task)) &&
+      !(group.suspect && holdsSuspect),
   );
 }
 
-/** The first `most` jobs of these lanes in order: higher priority, then ready longer, then accepted earlier. */
-function pick(tx: Tx, lanes: Lane[], most: number): number[] {
-  if (lanes.length === 0 || most === 0) return [];
-  const chunk = lanes.length === 1 ? most : Math.min(most, Math.ceil((2 * most) / lanes.length) + 8);
-  const heads = new Map<number, Head[]>();
-  const [plain, suspects] = [lanes.filter((lane) => !lane.suspect), lanes.filter((lane) => lane.suspect)];
-  readHeads(tx, plain, chunk, heads);
-  readHeads(tx, suspects, 1, heads);
-  let suspectLeft = 1;
-  const picked: number[] = [];
-  while (picked.length < most) {
-    const best = firstOf(heads);
-    if (best === null) break;
-    const queue = heads.get(best)!;
-    const [, , seq] = queue.shift()!;
-    const lane = tx.books.lanes.get(best)!;
-    if (lane.suspect) {
-      heads.delete(best);
-      if (suspectLeft === 0) continue;
-      suspectLeft -= 1;
-    } else if (queue.length === 0) {
-      heads.delete(best);
-      if (picked.length + 1 < most) readMore(tx, lane, chunk, picked, seq, heads);
+/** Lanes whose next jobs are read together. */
+const READ_LANES = 64;
+
+/** One claim's choice of jobs. */
+class Pick {
+  readonly #tx: Tx;
+  readonly #most: number;
+  /** Groups that are not closed, or done with. */
+  readonly #groups: Set<Group>;
+  readonly #picked: { lane: Lane; seq: number }[] = [];
+  readonly #takenOf = new Map<Lane, number>();
+  /** Jobs that come next in lanes whose first is known. */
+  readonly #ahead = new Map<Lane, Head[]>();
+
+  constructor(tx: Tx, groups: Group[], most: number) {
+    this.#tx = tx;
+    this.#most = most;
+    this.#groups = new Set(groups);
+  }
+
+  /** The first jobs in order: higher priority, then the smaller share, then ready longer, then accepted earlier. */
+  run(): { lane: Lane; seq: number }[] {
+    this.#readDirty();
+    while (this.#picked.length < this.#most) {
+      const entry = this.#first();
+      if (!entry) break;
+      const closed = closedGateOf(this.#tx, entry.lane);
+      if (!closed) {
+        this.#take(entry);
+        continue;
+      }
+      park(this.#tx, entry, closed);
+      if (this.#tx.books.opened.size > 0) openGates(this.#tx);
     }
-    picked.push(seq);
+    // Where a lane stands afterwards is found out by the next claim.
+    for (const lane of this.#takenOf.keys()) touchLane(lane);
+    return this.#picked;
   }
-  return picked;
-}
 
-const HEADS = `
-SELECT l.value AS lane, (
-  SELECT json_group_array(json_array(priority, rank, seq)) FROM (
-    SELECT priority, rank, seq FROM jobs WHERE state = 'ready' AND lane = l.value
-    ORDER BY priority DESC, rank, seq LIMIT ?2)) AS heads
-FROM json_each(?1) AS l`;
+  #readDirty(): void {
+    const lines = [...this.#groups].map(({ open }) => open);
+    const lanes = lines.reduce((sum, { dirty }) => sum + dirty.size, 0);
+    if (lanes === 0) return;
+    const heads = refresh(this.#tx, lines, this.#chunk(lanes));
+    for (const [lane, [, ...rest]] of heads) this.#ahead.set(lane, rest);
+  }
 
-function readHeads(tx: Tx, lanes: Lane[], limit: number, into: Map<number, Head[]>): void {
-  if (lanes.length === 0) return;
-  for (const row of tx.sql.exec(HEADS, JSON.stringify(lanes.map((lane) => lane.id)), limit)) {
-    const heads = JSON.parse(String(row.heads)) as Head[];
-    if (heads.length > 0) into.set(Number(row.lane), heads);
+  /** How many jobs to read of each of so many lanes. */
+  #chunk(lanes: number): number {
+    const left = this.#most - this.#picked.length;
+    return lanes === 1 ? left : Math.min(left, Math.ceil((2 * left) / lanes) + (lanes > READ_LANES ? 0 : 8));
+  }
+
+  #first(): Entry | null {
+    let first: Entry | null = null;
+    for (const group of this.#groups) {
+      if (closedBy(this.#tx, group.gate, 1)) {
+        this.#groups.delete(group);
+        continue;
+      }
+      const entry = firstOf(this.#tx.books, group.open);
+      if (entry && (!first || precedes(entry, first))) first = entry;
+    }
+    return first;
+  }
+
+  #take({ lane, head }: Entry): void {
+    const { books } = this.#tx;
+    this.#picked.push({ lane, seq: head.seq });
+    const taken = (this.#takenOf.get(lane) ?? 0) + 1;
+    this.#takenOf.set(lane, taken);
+    take(gatesOf(books, lane), lane);
+    serve(this.#tx, lane, head.level);
+    // A session is given one suspect at a time.
+    if (lane.suspect) for (const group of this.#groups) if (group.suspect) this.#groups.delete(group);
+    if (taken === lane.ready) setAside(lane);
+    else this.#next(lane);
+    followUp(this.#tx, lane);
+  }
+
+  /** The lane's next job takes its place. */
+  #next(lane: Lane): void {
+    if ((this.#ahead.get(lane)?.length ?? 0) === 0) {
+      if (this.#picked.length === this.#most) {
+        setAside(lane);
+        return;
+      }
+      this.#readAhead(lane);
+    }
+    const next = this.#ahead.get(lane)!.shift();
+    if (next) enqueueLane(this.#tx, lane, next);
+    else setAside(lane);
+  }
+
+  /** Reads on in a lane, and in those that come next, since they will need it too. */
+  #readAhead(lane: Lane): void {
+    const lanes = [lane];
+    for (const group of this.#groups) {
+      for (const { lane: other } of group.open.heap.some(READ_LANES)) {
+        if (lanes.length === READ_LANES) break;
+        if (other !== lane && other.line === group.open && !this.#ahead.get(other)?.length && other.ready > 1) {
+          lanes.push(other);
+        }
+      }
+    }
+    const unique = [...new Set(lanes)];
+    const taken = Math.max(...unique.map((one) => this.#takenOf.get(one) ?? 0));
+    const gone = new Set(this.#picked.map(({ seq }) => seq));
+    const heads = readHeads(this.#tx, unique, this.#chunk(unique.length) + taken + 1);
+    for (const one of unique) {
+      const rest = (heads.get(one) ?? []).filter(({ seq }) => !gone.has(seq));
+      // The first of the others stands in its line already.
+      this.#ahead.set(one, one === lane ? rest : rest.slice(1));
+    }
   }
 }
 
-/** Reads on in a lane whose first chunk is used up. */
-function readMore(tx: Tx, lane: Lane, chunk: number, picked: number[], last: number, into: Map<number, Head[]>): void {
-  if (lane.ready <= chunk) return;
-  const taken = new Set([...picked, last]);
-  const more = new Map<number, Head[]>();
-  readHeads(tx, [lane], chunk + taken.size, more);
-  const rest = (more.get(lane.id) ?? []).filter(([, , seq]) => !taken.has(seq));
-  if (rest.length > 0) into.set(lane.id, rest);
-}
-
-function firstOf(heads: Map<number, Head[]>): number | null {
-  let best: number | null = null;
-  for (const [lane, [head]] of heads) {
-    if (best === null || before(head!, heads.get(best)![0]!)) best = lane;
-  }
-  return best;
-}
-
-function before([priorityA, rankA, seqA]: Head, [priorityB, rankB, seqB]: Head): boolean {
-  if (priorityA !== priorityB) return priorityA > priorityB;
-  return rankA !== rankB ? rankA < rankB : seqA < seqB;
+/** Takes a lane out of this claim; it is looked at again by the next. */
+function setAside(lane: Lane): void {
+  lane.stamp += 1;
 }
 
 /** In the order asked for. */

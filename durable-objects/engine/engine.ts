@@ -5,8 +5,10 @@
  * @module
  */
 import { assert } from "./assert.ts";
-import { type Books, openBooks } from "./books.ts";
+import type { Books } from "./books.ts";
+import { sweepLanes } from "./lanes.ts";
 import { bounded, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
+import { openBooks } from "./open.ts";
 import { beginFlush, flushDueAt } from "./outbox.ts";
 import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
 import { isOutdated, migrate } from "./schema.ts";
@@ -56,6 +58,7 @@ export class Engine {
         }
         const tx = this.#tx(this.#books, now, due);
         const result = verb(tx);
+        sweepLanes(tx);
         const tickets = decideTickets(tx);
         const flush = flushIsDue(tx);
         if (flush) beginFlush(tx);

@@ -8,16 +8,16 @@
  *
  * @module
  */
-import type { ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
+import type { Channel, ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
 import { type Session, setting } from "./books.ts";
 import { claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { fitAnswer, leaseTexts } from "./lease.ts";
-import { BUSY_JOBS_PER_SECOND, LINGER_MS, SETTLES_MAX, VALUE_BYTES_MAX, WANT_MAX } from "./limits.ts";
+import { BUSY_JOBS_PER_SECOND, GATE_LINGER_MS, LINGER_MS, SETTLES_MAX, VALUE_BYTES_MAX, WANT_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
-import { noteVisit } from "./tickets.ts";
+import { nextOpening, noteVisit } from "./tickets.ts";
 
 type Refused = { seq: number; fence: number; code: string };
 
@@ -60,7 +60,7 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
-  const retryInMs = granted.length < input.want && workIsLikely(tx) ? LINGER_MS : null;
+  const retryInMs = granted.length < input.want ? comeBackInMs(tx, input.channel) : null;
   noteVisit(tx, input, { full: granted.length > 0 && granted.length >= input.want, retryInMs });
   return {
     ok: true,
@@ -156,11 +156,19 @@ function reconcile(session: Session, input: ExchangeInput) {
   return { lost, again };
 }
 
+/** In how many ms a session that found too little does well to ask again; null: a ticket will tell. */
+function comeBackInMs(tx: Tx, channel: Channel | null): number | null {
+  if (tx.books.paused) return null;
+  if (workIsLikely(tx)) return LINGER_MS;
+  const opensAt = nextOpening(tx, channel);
+  return opensAt !== null && opensAt <= tx.now + GATE_LINGER_MS ? Math.max(1, opensAt - tx.now) : null;
+}
+
 /** Under a steady stream a short pause is cheaper than a ticket, and not slower. */
 function workIsLikely(tx: Tx): boolean {
-  const { arrivals, paused } = tx.books;
+  const { arrivals } = tx.books;
   const age = Math.floor(tx.now / 1000) - arrivals.second;
-  if (paused || age > 1) return false;
+  if (age > 1) return false;
   const last = age === 0 ? Math.max(arrivals.now, arrivals.before) : arrivals.now;
   return last >= BUSY_JOBS_PER_SECOND;
 }

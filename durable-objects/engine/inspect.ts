@@ -25,7 +25,7 @@ export function describe(tx: Tx, nextWakeAt: number | null): QueueDescription {
   return {
     paused: books.paused,
     counts: { ...countJobs(tx.sql, books) },
-    oldestReadyAt: oldestReadyAt(tx, null),
+    oldestReadyAt: oldestReadyAt(tx, () => true),
     sessions: [...books.sessions.values()].map((session) => ({
       id: session.id,
       worker: session.worker,

@@ -3,21 +3,100 @@
  *
  * @module
  */
-import type { KeyReport, Reply } from "../../client/wire.ts";
+import type { KeyReport, Refusal, Reply } from "../../client/wire.ts";
+import type { Books, Gate } from "./books.ts";
+import { tokensIn } from "./buckets.ts";
+import { keyGateKey, keyOf, limitFor } from "./gates.ts";
+import { KEYS_LISTED, PAUSE_MS_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 
-/** Keys that run, wait or are closed; of one kind, or of all. */
-export function listKeys(_tx: Tx, _kind: string | null): KeyReport[] {
-  return [];
+/** Keys that run, wait or are closed, by name; of one kind, or of all. */
+export function listKeys(tx: Tx, kind: string | null): KeyReport[] {
+  const { books } = tx;
+  const prefix = kind === null ? "key:" : keyGateKey(kind, "");
+  const found = new Set<string>();
+  for (const { key, lines, holders } of books.gates.values()) if (holders > 0 || lines.size > 0) found.add(key);
+  for (const lane of books.lanes.values()) if (lane.ready > 0) for (const { key } of lane.gates) found.add(key);
+  for (const [key, { until }] of books.closures) if (until > tx.now) found.add(key);
+  const keys = [...found].filter((key) => key.startsWith(prefix)).sort();
+  return reports(tx, keys.slice(0, KEYS_LISTED));
 }
 
-/** Closes a key for `forMs`; 0 opens it. */
+function reports(tx: Tx, keys: string[]): KeyReport[] {
+  const waiters = new Map<string, number>(keys.map((key) => [key, 0]));
+  for (const { ready, gates } of tx.books.lanes.values()) {
+    if (ready === 0) continue;
+    for (const { key } of gates) if (waiters.has(key)) waiters.set(key, waiters.get(key)! + ready);
+  }
+  return keys.map((key) => report(tx, key, waiters.get(key)!));
+}
+
+function report({ now, books }: Tx, key: string, waiters: number): KeyReport {
+  const limit = limitFor(books, key);
+  const closure = books.closures.get(key);
+  const rateLimit = limit.rateLimit ?? null;
+  return {
+    ...keyOf(key)!,
+    holders: books.gates.get(key)?.holders ?? 0,
+    waiters,
+    concurrency: limit.concurrency ?? null,
+    rateLimit,
+    tokens: rateLimit && tokensIn(rateLimit, books.buckets.get(key) ?? 0, now),
+    paused: closure && closure.until > now ? { until: closure.until, reason: closure.reason } : null,
+  };
+}
+
+/** Closes a key for `forMs` from now, whatever closed it before; 0 opens it. */
 export function pauseKey(
-  _tx: Tx,
-  _kind: string,
-  _value: string,
-  _forMs: number,
-  _reason: string | null,
+  tx: Tx,
+  kind: string,
+  value: string,
+  forMs: number,
+  reason: string | null,
 ): Reply<{ key: KeyReport }> {
-  return { ok: false, code: "invalid_request", detail: "Keys cannot be closed yet" };
+  if (!Number.isInteger(forMs) || forMs < 0 || forMs > PAUSE_MS_MAX) return badTime(forMs);
+  const key = keyGateKey(kind, value);
+  tx.books.closures.delete(key);
+  if (forMs > 0) closeKey(tx, kind, value, forMs, reason);
+  else {
+    tx.sql.exec("DELETE FROM closures WHERE key = ?", key);
+    const gate = tx.books.gates.get(key);
+    if (gate) tx.books.opened.add(gate);
+  }
+  return { ok: true, key: reports(tx, [key])[0]! };
+}
+
+function badTime(forMs: number): Refusal {
+  const detail = `Cannot close the key for ${forMs} ms: a key is closed for 0 to ${PAUSE_MS_MAX} ms`;
+  return { ok: false, code: "invalid_request", detail };
+}
+
+/** Closes a key for at least `forMs` from now. */
+export function closeKey(tx: Tx, kind: string, value: string, forMs: number, reason: string | null): void {
+  const key = keyGateKey(kind, value);
+  const until = tx.now + Math.max(1, Math.min(Math.round(forMs), PAUSE_MS_MAX));
+  const before = tx.books.closures.get(key);
+  if (before && before.until >= until) return;
+  tx.books.closures.set(key, { since: tx.now, until, reason });
+  tx.sql.exec(
+    `INSERT INTO closures (key, since, until, reason) VALUES (?, ?, ?, ?)
+     ON CONFLICT (key) DO UPDATE SET since = excluded.since, until = excluded.until, reason = excluded.reason`,
+    key,
+    tx.now,
+    until,
+    reason,
+  );
+  reconsider(tx.books, tx.books.gates.get(key));
+}
+
+/** What waits for this gate waits for another instant now. */
+function reconsider({ opened }: Books, gate: Gate | undefined): void {
+  if (gate) opened.add(gate);
+}
+
+/** Forgets closures that are over. Called by sweeps. */
+export function trimClosures(tx: Tx): void {
+  const { closures } = tx.books;
+  for (const [key, { until }] of closures) if (until <= tx.now) closures.delete(key);
+  tx.sql.exec("DELETE FROM closures WHERE until <= ?", tx.now);
 }

@@ -45,6 +45,11 @@ export const TICKET_MS_MAX = 10 * MINUTE;
 /** Jobs accepted within the last second from which on a session that finds nothing asks again after a moment. */
 export const BUSY_JOBS_PER_SECOND = 20;
 export const LINGER_MS = 25;
+/** A session waits for a gate that opens this soon: that costs less than an alarm and a ticket. */
+export const GATE_LINGER_MS = 5 * SECOND;
+
+export const PAUSE_MS_MAX = 31 * DAY;
+export const KEYS_LISTED = 1_000;
 
 /** Request ids are remembered for this long; the SDK gives up after two minutes. */
 export const REQUEST_MEMORY_MS = 5 * MINUTE;
@@ -60,6 +65,9 @@ export const ROLLUP_ENDS_MIN = 4;
 export const ROLLUP_MS = 6 * HOUR;
 /** A flushed outbox row above this keeps its request ids and the names of its jobs only. */
 export const STRIP_BYTES = 16 * 1024;
+
+/** Settings that were overridden through the API, as JSON: one row of the books. */
+export const OVERRIDES_BYTES_MAX = 256 * 1024;
 
 assert(STEP_ROWS >= ENQUEUE_JOBS_MAX && STEP_ROWS >= WANT_MAX, "a verb takes what one call may carry");
 assert(2 * CHUNK_BYTES < VALUE_BYTES_MAX, "a chunk fits a value even when every character is escaped");

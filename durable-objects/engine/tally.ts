@@ -4,7 +4,10 @@
  * @module
  */
 import type { UnfinishedState } from "../../client/types.ts";
-import type { Books, Counts } from "./books.ts";
+import type { Books, Counts, Group } from "./books.ts";
+import { hold } from "./gates.ts";
+import { laneOf } from "./lanes.ts";
+import { countReady } from "./lines.ts";
 import type { Sql, Tx } from "./ports.ts";
 
 /** Where a job stands, as far as counts go. `retrying`: it has failed or lapsed. */
@@ -21,11 +24,11 @@ export function tally(tx: Tx, from: Place | null, to: Place | null, count = 1): 
     [to, count],
   ] as const) {
     if (!place) continue;
-    if (place.state === "ready") {
-      const lane = tx.books.lanes.get(place.lane);
-      if (lane) lane.ready += sign;
+    if (place.state === "ready") countReady(tx.books, laneOf(tx, place.lane), sign);
+    if (place.state === "running") {
+      tx.books.running += sign;
+      hold(tx.books, laneOf(tx, place.lane), sign);
     }
-    if (place.state === "running") tx.books.running += sign;
     if (!tx.books.counts) continue;
     tx.books.counts[place.state] += sign;
     if (place.state === "scheduled" && place.retrying) tx.books.counts.retrying += sign;
@@ -47,9 +50,9 @@ export function countJobs(sql: Sql, books: Books): Counts {
   return counts;
 }
 
-/** Jobs that wait in the ready lanes which `match` accepts. */
-export function readyCount(books: Books, match: (lane: { channel: string }) => boolean): number {
+/** Ready jobs of the groups that `match` accepts. */
+export function readyCount(books: Books, match: (group: Group) => boolean): number {
   let ready = 0;
-  for (const lane of books.lanes.values()) if (match(lane)) ready += lane.ready;
+  for (const group of books.groups.values()) if (match(group)) ready += group.ready;
   return ready;
 }

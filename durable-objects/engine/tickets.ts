@@ -9,11 +9,12 @@
  * @module
  */
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
-import { setting } from "./books.ts";
+import { type Gate, type Group, type Lane, setting } from "./books.ts";
 import { liveSessions } from "./claim.ts";
+import { closedBy, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
+import { openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
-import { readyCount } from "./tally.ts";
 
 const CHANNELS: readonly Channel[] = ["short", "long"];
 /** How late a session that said it would be back may be. */
@@ -40,18 +41,20 @@ export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; 
   }
 }
 
-/** The tickets to send now, given what is ready and who is expected. Notes when to look again. */
+/** The tickets to send now, given what may start and who is expected. Notes when to look again. */
 export function decideTickets(tx: Tx): Channel[] {
   const { books } = tx;
   const tickets: Channel[] = [];
   if (books.paused) return tickets;
-  const concurrency = setting(books, "concurrency");
-  if (concurrency !== null && books.running >= concurrency) return tickets;
+  openGates(tx);
   let room = setting(books, "maxSessions") - liveSessions(tx, null);
   for (const channel of CHANNELS) {
-    const ready = readyCount(books, (lane) => lane.channel === channel);
+    const { startable, opensAt } = startableIn(tx, channel);
     const state = books.channels[channel];
-    if (ready === 0) {
+    const expected = expectedBack(tx, channel);
+    // Who will be back looks at the gate; should it not come, the alarm does.
+    if (opensAt !== null) tx.due(Math.max(opensAt, expected.latestBy));
+    if (startable === 0) {
       state.intervalMs = TICKET_MS_MIN;
       continue;
     }
@@ -59,8 +62,7 @@ export function decideTickets(tx: Tx): Channel[] {
     state.ticketsAt = sent;
     // Looked at again when the first of those that are on their way is given up.
     tx.due((sent[0] ?? tx.now) + state.intervalMs);
-    const wanted =
-      Math.min(Math.ceil(ready / jobsPerShift(tx, channel)), room) - sent.length - expectedBack(tx, channel);
+    const wanted = Math.min(Math.ceil(startable / jobsPerShift(tx, channel)), room) - sent.length - expected.visitors;
     for (let i = 0; i < wanted; i++) {
       sent.push(tx.now);
       tickets.push(channel);
@@ -71,12 +73,57 @@ export function decideTickets(tx: Tx): Channel[] {
   return tickets;
 }
 
-function expectedBack(tx: Tx, channel: Channel): number {
-  let back = 0;
-  for (const visitor of tx.books.visitors.values()) {
-    if (visitor.channel === channel && visitor.backBy !== null && visitor.backBy > tx.now) back += 1;
+/** Lanes of one group whose gates are looked at one by one, to see how many of their jobs may start. */
+const LANES_COUNTED = 64;
+
+/** About how many jobs may start now, and when a gate opens that keeps others. */
+function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: number | null } {
+  const { books } = tx;
+  const waiting = [...books.groups.values()].filter((group) => group.channel === channel && group.ready > 0);
+  if (waiting.length === 0) return { startable: 0, opensAt: null };
+  let opensAt = books.timed.peek()?.at ?? Number.POSITIVE_INFINITY;
+  const roomAt = (gate: Gate): number => {
+    opensAt = Math.min(opensAt, closedBy(tx, gate, 1)?.until ?? Number.POSITIVE_INFINITY);
+    return roomOf(tx, gate);
+  };
+  const queueRoom = roomAt(books.gate);
+  let startable = 0;
+  for (const group of waiting) {
+    if (group.openReady > 0) startable += Math.min(roomAt(group.gate), openIn(tx, group));
   }
-  return back;
+  return { startable: Math.min(startable, queueRoom), opensAt: Number.isFinite(opensAt) ? opensAt : null };
+}
+
+/** Jobs in the open line of a group, as far as their keys let them start; with many lanes, all of them. */
+function openIn(tx: Tx, { open, openReady }: Group): number {
+  const lanes = new Set([...open.dirty, ...open.heap.some(LANES_COUNTED).map(({ lane }) => lane)]);
+  if (lanes.size > LANES_COUNTED) return openReady;
+  let jobs = 0;
+  for (const lane of lanes) {
+    if (lane.line !== open) continue;
+    jobs += lane.gates.reduce((room, gate) => Math.min(room, roomOf(tx, gate)), lane.ready);
+  }
+  return jobs;
+}
+
+/** When a gate opens that keeps ready jobs of any channel; null: none does by itself, or nothing waits. */
+export function nextOpening(tx: Tx, channel: Channel | null): number | null {
+  const at = CHANNELS.filter((one) => channel === null || one === channel).map(
+    (one) => startableIn(tx, one).opensAt ?? Number.POSITIVE_INFINITY,
+  );
+  const first = Math.min(...at);
+  return Number.isFinite(first) ? first : null;
+}
+
+function expectedBack(tx: Tx, channel: Channel): { visitors: number; latestBy: number } {
+  let visitors = 0;
+  let latestBy = 0;
+  for (const visitor of tx.books.visitors.values()) {
+    if (visitor.channel !== channel || visitor.backBy === null || visitor.backBy <= tx.now) continue;
+    visitors += 1;
+    latestBy = Math.max(latestBy, visitor.backBy);
+  }
+  return { visitors, latestBy };
 }
 
 /** How many jobs one session can be expected to do in its shift. */
@@ -92,20 +139,18 @@ function jobsPerShift(tx: Tx, channel: Channel): number {
  */
 export function pacePatience(tx: Tx): void {
   for (const channel of CHANNELS) {
-    const oldest = oldestReadyAt(tx, channel);
+    const oldest = oldestReadyAt(tx, (lane) => lane.channel === channel && lane.line?.gate === null);
     const age = oldest === null ? 0 : tx.now - oldest;
     tx.books.channels[channel].intervalMs = Math.min(Math.max(Math.floor(age / 2), TICKET_MS_MIN), TICKET_MS_MAX);
   }
 }
 
 /**
- * When the longest waiting ready job became ready; null: none waits. Seeks the head of each priority of each lane,
+ * When the longest waiting ready job of the lanes that `match` accepts became ready; null: none waits. Seeks the head of each priority of each lane,
  * for the first 64 of them.
  */
-export function oldestReadyAt(tx: Tx, channel: Channel | null): number | null {
-  const lanes = [...tx.books.lanes.values()].filter(
-    (lane) => lane.ready > 0 && (channel === null || lane.channel === channel),
-  );
+export function oldestReadyAt(tx: Tx, match: (lane: Lane) => boolean): number | null {
+  const lanes = [...tx.books.lanes.values()].filter((lane) => lane.ready > 0 && match(lane)).slice(0, 128);
   if (lanes.length === 0) return null;
   const [row] = tx.sql.exec(
     `WITH RECURSIVE heads (lane, priority, rank) AS (

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import type { EnqueueInput, ExchangeInput } from "../../client/wire.ts";
-import { openBooks } from "../../durable-objects/engine/books.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
 import { exchange } from "../../durable-objects/engine/exchange.ts";
+import { openBooks } from "../../durable-objects/engine/open.ts";
 import { Random } from "../sim/random.ts";
 import type { Case, TestQueue } from "./queue.ts";
 

@@ -1,0 +1,74 @@
+/**
+ * Fair shares: each fair key has a flow, whose share counts what it was served, divided by its weight. Of what is
+ * equally urgent the flow with the smallest share goes first (start-time fair queueing, Goyal, Vin and Cheng 1996).
+ *
+ * A flow is stamped when it is served, not when a job arrives, and one that wakes begins at the present: however much
+ * another has waiting, the first job of a new key is among the next K starts of K keys. Shares are memory: after an
+ * eviction all begin anew.
+ *
+ * @module
+ */
+import type { Books, Flow, Head, Lane } from "./books.ts";
+import { firstOf } from "./lines.ts";
+import type { Tx } from "./ports.ts";
+
+/** Flows that nobody waits in are forgotten when there are this many more than lanes. */
+const FLOWS_KEPT = 1_000;
+
+/** The flow of a lane's jobs at a level of urgency; those without a fair key share one. */
+export function flowOf(books: Books, { channel, fairKey }: Lane, level: number): Flow {
+  const key = fairKey === null ? `${channel} ${level}` : `${channel} ${level} ${fairKey}`;
+  let flow = books.flows.get(key);
+  if (!flow) {
+    if (books.flows.size > books.lanes.size + FLOWS_KEPT) forgetIdle(books);
+    flow = { share: 0, lanes: 0 };
+    books.flows.set(key, flow);
+  }
+  return flow;
+}
+
+function forgetIdle(books: Books): void {
+  for (const [key, flow] of books.flows) if (flow.lanes === 0) books.flows.delete(key);
+}
+
+/** A lane stands in the open line with this first job; answers with its share. */
+export function enterFlow(tx: Tx, lane: Lane, head: Head): number {
+  const flow = flowOf(tx.books, lane, head.level);
+  if (lane.flow !== flow) {
+    leaveFlow(lane);
+    if (flow.lanes === 0) flow.share = Math.max(flow.share, presentOf(tx, lane, head));
+    flow.lanes += 1;
+    lane.flow = flow;
+  }
+  return flow.share;
+}
+
+export function leaveFlow(lane: Lane): void {
+  if (!lane.flow) return;
+  lane.flow.lanes -= 1;
+  lane.flow = null;
+}
+
+/** The share of what was served last, or of what is next where no worker has come for long. */
+function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
+  const served = books.served.get(`${lane.channel} ${level}`) ?? 0;
+  const next = firstOf(books, lane.group.open);
+  return next && next.head.level === level ? Math.min(served, next.share) : served;
+}
+
+/** A job of this lane is served. */
+export function serve({ books }: Tx, lane: Lane, level: number): void {
+  const flow = flowOf(books, lane, level);
+  const at = `${lane.channel} ${level}`;
+  books.served.set(at, Math.max(books.served.get(at) ?? 0, flow.share));
+  flow.share += costOf(lane) / weightOf(books, lane.fairKey);
+}
+
+/** What a job takes of its key's share: the dearest of its costs. */
+function costOf({ cost }: Lane): number {
+  return cost === null ? 1 : Math.max(1, ...Object.values(cost));
+}
+
+function weightOf({ rules: { weights } }: Books, fairKey: string | null): number {
+  return fairKey !== null && Object.hasOwn(weights, fairKey) ? weights[fairKey]! : 1;
+}
