@@ -460,6 +460,11 @@ export interface KindLimitSetting extends LimitSetting {
   values?: { [value: string]: LimitSetting };
 }
 
+/** How much a queue's settings may name: the code's, and the overrides. */
+export const SETTING_NAMES_MAX = { tasks: 200, kinds: 32, values: 1_000, weights: 1_000 } as const;
+/** For a bucket to fill from empty to its burst. */
+export const BUCKET_FILL_MS_MAX = 366 * 86_400_000;
+
 /** Settings that hold others by name; all the rest are single values (a rate limit is one value). */
 export type SettingsMap = "tasks" | "limits" | "weights";
 /** Overrides through the API, by JSON Merge Patch: null takes one back, or all that a name holds. */

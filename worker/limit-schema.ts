@@ -6,12 +6,10 @@
 import { z } from "zod";
 import { parseDuration } from "../client/duration.ts";
 import type { Duration } from "../client/types.ts";
+import { BUCKET_FILL_MS_MAX, SETTING_NAMES_MAX } from "../client/wire.ts";
 import { duration, keyText, kindName, queueName, taskName, wholeNumber } from "./fields.ts";
 
 const MOST = 1_000_000;
-/** What one queue may name. All that the API overrides stands in one row of its object. */
-const MOST_NAMES = { tasks: 200, kinds: 32, values: 1_000, weights: 1_000 } as const;
-const FILL_DAYS = 366;
 
 type Named<Value> = { [name: string]: Value };
 
@@ -58,9 +56,9 @@ export const rateLimit = z
     },
     "is { limit, per, burst? }",
   )
-  .refine(({ limit, per, burst = limit }) => (burst / limit) * parseDuration(per) <= FILL_DAYS * 86_400_000, {
+  .refine(({ limit, per, burst = limit }) => (burst / limit) * parseDuration(per) <= BUCKET_FILL_MS_MAX, {
     path: ["burst"],
-    message: `contradicts limit and per: at that rate it would take over ${FILL_DAYS} days to fill`,
+    message: "contradicts limit and per: at that rate it would take over 366 days to fill",
   })
   .meta({ example: { limit: 10, per: "1s" } });
 
@@ -84,16 +82,16 @@ const FAIRNESS = "is { weights? }";
 
 const limit = z.strictObject(limitFields, LIMIT).partial();
 const kind = z
-  .strictObject({ ...limitFields, values: named(keyText, limit, MOST_NAMES.values, "value") }, KIND)
+  .strictObject({ ...limitFields, values: named(keyText, limit, SETTING_NAMES_MAX.values, "value") }, KIND)
   .partial();
-const weights = named(keyText, weight, MOST_NAMES.weights, "fair key");
+const weights = named(keyText, weight, SETTING_NAMES_MAX.weights, "fair key");
 
 /** Limits of a queue in code: everything may be left out. */
 export const limitSettings = {
   rateLimit: rateLimit.describe("Starts of the whole queue."),
   ageing: ageing.describe("Waiting makes a job more urgent."),
-  tasks: named(taskName, limit, MOST_NAMES.tasks, "task"),
-  limits: named(kindName, kind, MOST_NAMES.kinds, "kind"),
+  tasks: named(taskName, limit, SETTING_NAMES_MAX.tasks, "task"),
+  limits: named(kindName, kind, SETTING_NAMES_MAX.kinds, "kind"),
   fairness: z.strictObject({ weights }, FAIRNESS).partial(),
 };
 
@@ -102,19 +100,19 @@ const orNull = <Of extends z.ZodType>(schema: Of) =>
 
 const nullableFields = { concurrency: limitFields.concurrency.nullable(), rateLimit: rateLimit.nullable() };
 const limitPatch = z.strictObject(nullableFields, LIMIT).partial().nullable();
-const valuesPatch = named(keyText, limitPatch, MOST_NAMES.values, "value").nullable();
+const valuesPatch = named(keyText, limitPatch, SETTING_NAMES_MAX.values, "value").nullable();
 const kindPatch = z
   .strictObject({ ...nullableFields, values: valuesPatch }, KIND)
   .partial()
   .nullable();
-const weightsPatch = orNull(named(keyText, weight.nullable(), MOST_NAMES.weights, "fair key"));
+const weightsPatch = orNull(named(keyText, weight.nullable(), SETTING_NAMES_MAX.weights, "fair key"));
 
 /** The same as a JSON Merge Patch: null takes back a value, all of a name, or all of a map. */
 export const limitPatches = {
   rateLimit: limitSettings.rateLimit.nullable(),
   ageing: limitSettings.ageing.nullable(),
-  tasks: orNull(named(taskName, limitPatch, MOST_NAMES.tasks, "task")),
-  limits: orNull(named(kindName, kindPatch, MOST_NAMES.kinds, "kind")),
+  tasks: orNull(named(taskName, limitPatch, SETTING_NAMES_MAX.tasks, "task")),
+  limits: orNull(named(kindName, kindPatch, SETTING_NAMES_MAX.kinds, "kind")),
   fairness: z.strictObject({ weights: weightsPatch }, FAIRNESS).partial().nullable(),
 };
 

@@ -16,7 +16,7 @@ import { appendDelete, findInOutbox } from "./outbox.ts";
 import type { CodeSettings, Row, Tx } from "./ports.ts";
 import { cancelledEnd, readyMove, WAITING_COLUMNS } from "./rows.ts";
 import { writeSession } from "./sessions.ts";
-import { invalidSetting, patchOverrides } from "./settings.ts";
+import { excessOf, invalidSetting, patchOverrides } from "./settings.ts";
 import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
 
@@ -121,9 +121,17 @@ export function resume(tx: Tx): void {
 
 /** Changes settings through the API, or refuses them all. */
 export function configure(tx: Tx, code: CodeSettings, patch: SettingsPatch): Refusal | null {
+  const refused = (wrong: string): Refusal => ({
+    ok: false,
+    code: "invalid_request",
+    detail: `Cannot change the settings: ${wrong}`,
+  });
   const wrong = invalidSetting(patch);
-  if (wrong) return { ok: false, code: "invalid_request", detail: `Cannot change the settings: ${wrong}` };
-  tx.books.overrides = patchOverrides(tx.books.overrides, patch);
+  if (wrong) return refused(wrong);
+  const overrides = patchOverrides(tx.books.overrides, patch);
+  const excess = excessOf(overrides);
+  if (excess) return refused(excess);
+  tx.books.overrides = overrides;
   applySettings(tx.books, code);
   writeMeta(tx, "overrides", JSON.stringify(tx.books.overrides));
   return null;

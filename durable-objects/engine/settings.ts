@@ -4,8 +4,16 @@
  * @module
  */
 import type { ConfigOrigin } from "../../client/types.ts";
-import type { EffectiveSettings, LimitSetting, RateLimitSetting, Settings, SettingsPatch } from "../../client/wire.ts";
-import { DAY } from "./limits.ts";
+import {
+  BUCKET_FILL_MS_MAX,
+  type EffectiveSettings,
+  type LimitSetting,
+  type RateLimitSetting,
+  SETTING_NAMES_MAX,
+  type Settings,
+  type SettingsPatch,
+} from "../../client/wire.ts";
+import { DAY, OVERRIDES_BYTES_MAX, utf8Bytes } from "./limits.ts";
 import type { CodeSettings } from "./ports.ts";
 
 export type Overrides = Partial<Settings>;
@@ -49,7 +57,8 @@ function rateLimit(value: unknown): string | null {
     Object.keys(rest).length === 0 &&
     [limit, burst].every((n) => integer(1, MOST)(n) === null) &&
     integer(1_000, 31 * DAY)(perMs) === null;
-  return right ? null : `is { limit, per, burst }: 1 to ${MOST} starts each 1 s to 31 d, and a burst of 1 to ${MOST}`;
+  if (!right) return `is { limit, per, burst }: 1 to ${MOST} starts each 1 s to 31 d, and a burst of 1 to ${MOST}`;
+  return (burst / limit) * perMs <= BUCKET_FILL_MS_MAX ? null : "has a burst that would take over 366 days to fill";
 }
 
 function ageing(value: unknown): string | null {
@@ -162,6 +171,26 @@ function invalidAt(tree: Tree, path: Path): string | null {
     if (wrong) return check || !isTree(value) ? `${shown} ${wrong}: got ${JSON.stringify(value)}` : wrong;
   }
   return null;
+}
+
+/** What of overrides is too much to keep, or null. */
+export function excessOf(overrides: Overrides): string | null {
+  const { tasks, kinds, values, weights } = SETTING_NAMES_MAX;
+  const maps: [path: string, of: object | undefined, most: number][] = [
+    ["tasks", overrides.tasks, tasks],
+    ["limits", overrides.limits, kinds],
+    ["weights", overrides.weights, weights],
+  ];
+  for (const [kind, limit] of Object.entries(overrides.limits ?? {})) {
+    maps.push([`limits.${kind}.values`, limit.values, values]);
+  }
+  for (const [path, of, most] of maps) {
+    const names = Object.keys(of ?? {}).length;
+    if (names > most) return `${path} would name ${names}, and names at most ${most}: take some back with null`;
+  }
+  const bytes = utf8Bytes(JSON.stringify(overrides));
+  if (bytes <= OVERRIDES_BYTES_MAX) return null;
+  return `all overrides of the queue would take ${bytes} bytes as JSON, and take at most ${OVERRIDES_BYTES_MAX}`;
 }
 
 /** Overrides after a JSON Merge Patch. */
