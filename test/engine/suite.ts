@@ -7,6 +7,7 @@ import { LAPSE } from "./lapse-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
+import { SETTINGS } from "./settings-cases.ts";
 import { SETTLE } from "./settle-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
@@ -21,6 +22,7 @@ export const SUITE: Record<string, Case[]> = {
   operate: OPERATE,
   outbox: OUTBOX,
   tickets: TICKETS,
+  settings: SETTINGS,
   states: STATES,
   bounds: BOUNDS,
   garbage: GARBAGE,
