@@ -179,8 +179,8 @@ export interface Books {
   buckets: Map<string, number>;
   closures: Map<string, { since: number; until: number; reason: string | null }>;
   flows: Map<string, Flow>;
-  /** The share of what was served last, by channel and level. */
-  served: Map<string, number>;
+  /** The share of what was served last, by level. */
+  served: Map<number, number>;
   sessions: Map<string, Session>;
   running: number;
   /** Jobs by state; null until somebody asks. */

@@ -16,8 +16,8 @@ import type { Tx } from "./ports.ts";
 const FLOWS_KEPT = 1_000;
 
 /** The flow of a lane's jobs at a level of urgency; those without a fair key share one. */
-export function flowOf(books: Books, { channel, fairKey }: Lane, level: number): Flow {
-  const key = fairKey === null ? `${channel} ${level}` : `${channel} ${level} ${fairKey}`;
+export function flowOf(books: Books, { fairKey }: Lane, level: number): Flow {
+  const key = fairKey === null ? `${level}` : `${level} ${fairKey}`;
   let flow = books.flows.get(key);
   if (!flow) {
     if (books.flows.size > books.lanes.size + FLOWS_KEPT) forgetIdle(books);
@@ -51,7 +51,7 @@ export function leaveFlow(lane: Lane): void {
 
 /** The share of what was served last, or of what is next where no worker has come for long. */
 function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
-  const served = books.served.get(`${lane.channel} ${level}`) ?? 0;
+  const served = books.served.get(level) ?? 0;
   const next = firstOf(books, lane.group.open);
   return next && next.head.level === level ? Math.min(served, next.share) : served;
 }
@@ -59,8 +59,7 @@ function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
 /** A job of this lane is served. */
 export function serve({ books }: Tx, lane: Lane, level: number): void {
   const flow = flowOf(books, lane, level);
-  const at = `${lane.channel} ${level}`;
-  books.served.set(at, Math.max(books.served.get(at) ?? 0, flow.share));
+  books.served.set(level, Math.max(books.served.get(level) ?? 0, flow.share));
   flow.share += costOf(lane) / weightOf(books, lane.fairKey);
 }
 
