@@ -33,10 +33,69 @@ describe("settings", () => {
     expect((await stub.describe())?.settings.slots).toEqual({ value: 3, origin: "code" });
   });
 
+  it("of the API survive a deploy, and what is gone from code is gone, limit by limit", async () => {
+    const stub = queueObject();
+    const rate = { limit: 10, perMs: 1_000, burst: 10 };
+    const values = JSON.parse('{ "__proto__": { "concurrency": 9 }, "big-co": { "concurrency": 50 } }');
+    faults.settings = {
+      rateLimit: rate,
+      tasks: { echo: { concurrency: 2 } },
+      limits: { customer: { concurrency: 5, rateLimit: rate, values } },
+      weights: { acme: 2 },
+    };
+    const limits = { customer: { concurrency: 6, values: JSON.parse('{ "__proto__": { "rateLimit": null } }') } };
+    limits.customer.values["big-co"] = { rateLimit: rate };
+    expect(await stub.configure({ limits, weights: { tiny: 0.5 } })).toMatchObject({ ok: true });
+    const before = (await stub.describe())?.settings;
+    expect(before).toMatchObject({
+      rateLimit: { value: rate, origin: "code" },
+      tasks: { echo: { concurrency: { value: 2, origin: "code" } } },
+      limits: {
+        customer: {
+          concurrency: { value: 6, origin: "api" },
+          rateLimit: { value: rate, origin: "code" },
+          values: {
+            "big-co": { concurrency: { value: 50, origin: "code" }, rateLimit: { value: rate, origin: "api" } },
+          },
+        },
+      },
+      weights: { acme: { value: 2, origin: "code" }, tiny: { value: 0.5, origin: "api" } },
+    });
+    expect(Object.entries(before!.limits.customer!.values!)).toContainEqual([
+      "__proto__",
+      { concurrency: { value: 9, origin: "code" } },
+    ]);
+
+    faults.settings = { slots: 3, limits: { customer: { concurrency: 4 } } };
+    await evictDurableObject(stub as DurableObjectStub);
+    const after = (await stub.describe())?.settings;
+    expect(after).toMatchObject({ slots: { value: 3, origin: "code" }, rateLimit: { value: null, origin: "default" } });
+    expect({ tasks: after?.tasks, limits: after?.limits, weights: after?.weights }).toEqual({
+      tasks: {},
+      limits: {
+        customer: {
+          concurrency: { value: 6, origin: "api" },
+          values: { "big-co": { rateLimit: { value: rate, origin: "api" } } },
+        },
+      },
+      weights: { tiny: { value: 0.5, origin: "api" } },
+    });
+    expect(await stub.configure({ limits: null, weights: null })).toMatchObject({
+      settings: { limits: { customer: { concurrency: { value: 4, origin: "code" } } }, weights: {} },
+    });
+  });
+
   it("are refused together when one of them is wrong", async () => {
     const stub = queueObject();
     await enqueue(stub);
-    for (const patch of [{ slots: 0 }, { leaseMs: 1 }, { concurrency: 1.5 }, { maxSessions: "2" }, { unknown: 1 }]) {
+    for (const patch of [
+      { slots: 0 },
+      { leaseMs: 1 },
+      { concurrency: 1.5 },
+      { maxSessions: "2" },
+      { unknown: 1 },
+      { limits: { a: { b: 1 } } },
+    ]) {
       expect(await stub.configure({ slots: 5, ...patch } as never)).toMatchObject({
         ok: false,
         code: "invalid_request",
