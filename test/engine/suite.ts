@@ -2,8 +2,10 @@ import { BOUNDS } from "./bounds-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
+import { FAIRNESS } from "./fairness-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
+import { LIMITS } from "./limit-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
@@ -16,6 +18,8 @@ import { TICKETS } from "./ticket-cases.ts";
 export const SUITE: Record<string, Case[]> = {
   enqueue: ENQUEUE,
   claim: CLAIM,
+  limits: LIMITS,
+  fairness: FAIRNESS,
   settle: SETTLE,
   exchange: EXCHANGE,
   lapse: LAPSE,
