@@ -9,6 +9,7 @@ import type { AnyTaskDeclaration } from "../client/task.ts";
 import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
 import type { Backoff, QueueConfig } from "../client/types.ts";
 import type { Settings } from "../client/wire.ts";
+import { readFlow, type TaskFlow } from "./flow.ts";
 import { errorsOf } from "./issues.ts";
 import { unknownTask } from "./limit-settings.ts";
 import { queueConfig, toSettings } from "./settings.ts";
@@ -59,6 +60,7 @@ export interface KnownTask {
   meta: { [key: string]: unknown } | null;
   version: string | null;
   validate: StandardSchemaV1["~standard"]["validate"] | null;
+  flow: TaskFlow;
 }
 
 /** A config after its check. */
@@ -155,6 +157,7 @@ function readTask(task: AnyTaskDeclaration): KnownTask {
     meta: task.meta ?? null,
     version: task.version ?? null,
     validate: input ? (value) => input["~standard"].validate(value) : null,
+    flow: readFlow(task),
   };
 }
 

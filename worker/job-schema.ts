@@ -4,7 +4,8 @@
  * @module
  */
 import { z } from "zod";
-import { backoff, duration, instant, meta, tags, taskName, wholeNumber } from "./fields.ts";
+import { backoff, duration, instant, keyText, meta, tags, taskName, wholeNumber } from "./fields.ts";
+import { cost, deadline, keys, unique } from "./flow-fields.ts";
 import type { UnknownFields } from "./issues.ts";
 
 /** The limits of API.md, "Names and limits". */
@@ -22,18 +23,20 @@ export const newJob = z.strictObject({
   expiresIn: duration("1ms", "3660d").optional().describe("Not started by then: cancelled with reason `expired`."),
   tags: tags.optional(),
   meta: meta.optional().describe("Shown with the job and handed to the handler."),
+  keys: keys.optional().describe("The limits of these kinds hold for the job, all together. At most 8."),
+  cost: cost.optional().describe("How much it takes of the rate limits of its kinds; default 1 of each."),
+  orderingKey: keyText.optional().describe("Jobs of the same one run one at a time, in order of acceptance."),
+  fairKey: keyText.optional().describe("Keys of a queue get the same share of its starts."),
+  deadline: deadline.optional().describe("Over by then, wherever it is: cancelled with reason `expired`."),
+  unique: unique.optional().describe("At most one job of the queue for the key, in the states it names."),
 });
 
 export type CheckedJob = z.infer<typeof newJob>;
 
 const known = Object.keys(newJob.shape);
 
-/** Options that come with later chapters of the contract. */
-export const LATER_OPTIONS = ["keys", "cost", "orderingKey", "fairKey", "deadline", "unique"];
-
 export const unknownJobFields: UnknownFields = {
   known,
-  later: LATER_OPTIONS,
   hints: {
     queue: "stands in the path, or in the body of POST /v1/jobs beside the jobs: all jobs of one call go to one queue",
     idempotencyKey: "is a header: Idempotency-Key",

@@ -3,7 +3,7 @@
  * payloads checked and serialised once. All or nothing.
  *
  * Hot: most of the cost of an enqueue over HTTP is here. Jobs that ask for the same are checked once and share one
- * template, found by a key made of their options.
+ * template, found by a key made of their options and of what their task's functions make of their payloads.
  *
  * @module
  */
@@ -11,10 +11,11 @@ import type { StandardIssue, StandardResult } from "../client/standard-schema.ts
 import type { NewJob } from "../client/types.ts";
 import type { JobTemplate } from "../client/wire.ts";
 import { type Config, type KnownTask, queueSettings } from "./config.ts";
+import { askFlow } from "./flow.ts";
 import { pathOf } from "./issues.ts";
 import { holdsLoneSurrogate, isDeeperThan, joinPath, MAX_BODY_BYTES, MAX_DEPTH, utf8Bytes } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
-import { makeTemplate } from "./template.ts";
+import { type Draft, draftTemplate, makeTemplate, refuseField } from "./template.ts";
 
 export const MAX_JOBS = 1_000;
 
@@ -40,11 +41,6 @@ export interface Resolved {
   jobs: [template: number, payload: string | null][];
 }
 
-interface Made {
-  index: number;
-  task: KnownTask;
-}
-
 /**
  * Checks and resolves up to 1,000 jobs of one call.
  *
@@ -57,10 +53,9 @@ export async function resolveJobs(config: Config, input: ResolveInput): Promise<
     return refuse("invalid_request", `A call makes 1 to ${MAX_JOBS} jobs, not ${jobs.length}.`);
   }
   let { queue } = input;
-  const made = new Map<string, Made>();
-  const templates: JobTemplate[] = [];
+  const templates = new Templates(config, actor, now);
   const resolved: Resolved["jobs"] = [];
-  const checks: { at: number; result: Promise<StandardResult<unknown>>; task: string }[] = [];
+  const checks: { at: number; drafted: Drafted; result: Promise<Result> }[] = [];
   let chars = 0;
 
   for (let at = 0; at < jobs.length; at++) {
@@ -71,35 +66,93 @@ export async function resolveJobs(config: Config, input: ResolveInput): Promise<
         { path: where, message: `is not an object` },
       ]);
     }
-    const key = keyOf(job);
-    let found = made.get(key);
-    if (found === undefined) {
-      const template = makeTemplate(config, job, { where, actor, now });
-      if (!template.ok) return template;
-      queue ??= template.task.queue;
-      const elsewhere = refuseQueue(config, input.queue, queue, template.task, where);
+    const drafted = templates.draft(job, where);
+    if (!drafted.ok) return drafted;
+    const { task } = drafted;
+    if (drafted.queue === null) {
+      queue ??= task.queue;
+      const elsewhere = refuseQueue(config, input.queue, queue, task, where);
       if (elsewhere) return elsewhere;
-      found = { index: templates.push(template.template) - 1, task: template.task };
-      made.set(key, found);
+      drafted.queue = queue;
     }
     const text = toText(job.payload, config.maxPayloadBytes, where);
     if (typeof text === "object" && text !== null) return text;
     chars += text === null ? 0 : text.length;
     if (chars > MAX_BODY_BYTES) return refuse("payload_too_large", "A call holds at most 8 MiB: make several.");
-    if (found.task.validate !== null) {
+    let index: number | Refused | null = drafted.only;
+    if (task.validate !== null || index === null) {
       const value = parsed || text === null ? job.payload : JSON.parse(text);
-      const { name } = found.task.declaration;
-      const result = validate(found.task.validate, value);
-      if (result instanceof Promise) checks.push({ at, result, task: name });
-      else if (result.issues) return refusePayload(result.issues, name, where);
+      const result = task.validate === null ? { value: value ?? null } : validate(task.validate, value);
+      if (result instanceof Promise) checks.push({ at, drafted, result });
+      else index = templates.indexOf(drafted, result, where);
     }
-    resolved.push([found.index, text]);
+    if (typeof index === "object" && index !== null) return index;
+    resolved.push([index ?? 0, text]);
   }
-  for (const { at, result, task } of checks) {
-    const { issues } = await result;
-    if (issues) return refusePayload(issues, task, single ? "" : `jobs[${at}]`);
+  for (const { at, drafted, result } of checks) {
+    const index = templates.indexOf(drafted, await result, single ? "" : `jobs[${at}]`);
+    if (typeof index === "object") return index;
+    resolved[at]![0] = index;
   }
-  return { ok: true, queue: queue!, templates, jobs: resolved };
+  return { ok: true, queue: queue!, templates: templates.list, jobs: resolved };
+}
+
+/** A draft with the templates that were made of it. */
+interface Drafted extends Draft {
+  /** Its one template, where the task makes nothing of payloads. */
+  only: number | null;
+  /** Templates by what the task made. */
+  byMade: Map<string, number>;
+  /** Where jobs of it may go, once that has been looked at. */
+  queue: string | null;
+}
+
+/** The templates of one call: one for each set of options that its jobs come to. */
+class Templates {
+  readonly list: JobTemplate[] = [];
+  readonly #config: Config;
+  readonly #about: { actor: string | null; now: number };
+  readonly #drafts = new Map<string, Drafted>();
+
+  constructor(config: Config, actor: string | null, now: number) {
+    this.#config = config;
+    this.#about = { actor, now };
+  }
+
+  /** What a job asks for, payload aside: checked once for all that ask for the same. */
+  draft(job: NewJob, where: string): Drafted | Refused {
+    const key = keyOf(job);
+    const known = this.#drafts.get(key);
+    if (known !== undefined) return known;
+    const draft = draftTemplate(this.#config, job, { ...this.#about, where });
+    if (!draft.ok) return draft;
+    const drafted: Drafted = { ...draft, only: null, byMade: new Map(), queue: null };
+    if (draft.calls.length === 0) {
+      const only = this.#add(drafted, "{}", where);
+      if (typeof only === "object") return only;
+      drafted.only = only;
+    }
+    this.#drafts.set(key, drafted);
+    return drafted;
+  }
+
+  /** The template for a payload, by what the task's schema made of that. */
+  indexOf(drafted: Drafted, checked: Result, where: string): number | Refused {
+    const { task, calls, only, byMade } = drafted;
+    if (checked.issues) return refusePayload(checked.issues, task.declaration.name, where);
+    if (only !== null) return only;
+    const made = askFlow(task.flow, calls, checked.value);
+    if (!made.ok) return refuseField(made.wrong, where);
+    return byMade.get(made.json) ?? this.#add(drafted, made.json, where);
+  }
+
+  #add(drafted: Drafted, made: string, where: string): number | Refused {
+    const done = makeTemplate(drafted, made, { ...this.#about, where });
+    if (!done.ok) return done;
+    const index = this.list.push(done.template) - 1;
+    drafted.byMade.set(made, index);
+    return index;
+  }
 }
 
 /** Equal for jobs that ask for the same, payload aside. Lengths stand before texts, so that no text can feign another. */

@@ -25,6 +25,8 @@ const REASONS = [
   "unknown_task",
   "expired",
   "cancelled_by_user",
+  "superseded",
+  "ordering",
   "result_too_large",
 ] as const;
 
@@ -51,6 +53,8 @@ export const paging = z.strictObject({ limit, cursor });
 const STATE_MESSAGE = `is one or several of ${FILTER_STATES.join(", ")}, with commas between`;
 const isStates = (value: string) =>
   value.split(",").every((state) => (FILTER_STATES as readonly string[]).includes(state));
+const FINGERPRINT_MESSAGE = "is a fingerprint, as GET /v1/errors answers it: at most 64 of a-z 0-9 _";
+const fingerprint = text.regex(/^[a-z0-9_]{1,64}$/, FINGERPRINT_MESSAGE).meta({ example: "9c1185a5c5e9fc54" });
 export const jobFilter = z.strictObject({
   queue: queueName.optional().describe("With it: any states, newest accepted first. Without: final states only."),
   state: text.refine(isStates, STATE_MESSAGE).optional().meta({ example: "dead,cancelled" }),
@@ -58,6 +62,7 @@ export const jobFilter = z.strictObject({
   tag: tag.optional(),
   from: instant.optional().describe("On `createdAt` with a queue, on `finishedAt` without. Inclusive."),
   to: instant.optional().describe("Exclusive."),
+  fingerprint: fingerprint.optional().describe("Of the error, as `GET /v1/errors` answers it."),
   limit,
   cursor,
 });
@@ -106,7 +111,13 @@ export const problem = z
   .openapi("Problem");
 
 export const enqueuedJob = z
-  .object({ id: jobId, state: z.enum(STATES), outcome: z.enum(["created"]) })
+  .object({
+    id: jobId.describe("Of the job that stands for the request."),
+    state: z.enum(STATES),
+    outcome: z
+      .enum(["created", "returned", "replaced", "debounced", "throttled"])
+      .describe("`created`, or what the unique key made of it."),
+  })
   .openapi("EnqueuedJob");
 export const enqueued = z.union([enqueuedJob, z.object({ jobs: z.array(enqueuedJob) })]);
 
@@ -137,7 +148,10 @@ export const job = z
     lapses: count,
     maxAttempts: count,
     fence: count,
-    error: shortError.extend({ stack: text.nullable() }).nullable().describe("Of the latest attempt that failed."),
+    error: shortError
+      .extend({ stack: text.nullable(), fingerprint: text.optional() })
+      .nullable()
+      .describe("Of the latest attempt that failed."),
     attempts: z.array(attempt).describe("The latest 20."),
     createdAt: time,
     runAt: time,
@@ -148,8 +162,13 @@ export const job = z
     meta: z.record(text, json),
     actor: text.nullable(),
     schedule: text.nullable(),
-    parent: jobId.nullable(),
+    parent: jobId.nullable().describe("The job that made it as it completed."),
     version: text.nullable(),
+    keys: z.record(text, text),
+    orderingKey: text.nullable(),
+    fairKey: text.nullable(),
+    uniqueKey: text.nullable(),
+    deadline: time.nullable(),
   })
   .openapi("Job");
 

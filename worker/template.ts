@@ -7,6 +7,8 @@ import { parseDuration } from "../client/duration.ts";
 import type { NewJob } from "../client/types.ts";
 import type { JobTemplate } from "../client/wire.ts";
 import { type Config, type KnownTask, PUSH_TIMEOUT_MS } from "./config.ts";
+import { type FlowCall, type OwnFlow, ownFlow, resolveFlow } from "./flow.ts";
+import type { Wrong } from "./flow-fields.ts";
 import { parseInstant } from "./instant.ts";
 import { errorsOf, nearest } from "./issues.ts";
 import { type CheckedJob, newJob, unknownJobFields } from "./job-schema.ts";
@@ -22,35 +24,62 @@ export interface About {
 
 const MAX_AHEAD_MS = 366 * 86_400_000;
 
-/** Checks everything of a job but its payload. */
-export function makeTemplate(
-  config: Config,
-  job: NewJob,
-  about: About,
-): { ok: true; template: JobTemplate; task: KnownTask } | Refused {
-  const { payload: _payload, runAt, ...rest } = job;
-  const asked = runAt === undefined ? rest : { ...rest, runAt: textOf(runAt) };
+/** What one request says, but for what its task makes of each payload. */
+export interface Draft {
+  ok: true;
+  base: JobTemplate;
+  task: KnownTask;
+  own: OwnFlow;
+  /** Functions of the task that have to be asked for each payload. */
+  calls: readonly FlowCall[];
+}
+
+/** Checks everything of a job but its payload and what is made of it. */
+export function draftTemplate(config: Config, job: NewJob, about: About): Draft | Refused {
+  const { payload: _payload, ...rest } = job;
+  const asked = { ...rest, ...dates(rest) };
   const checked = newJob.safeParse(asked);
   if (!checked.success) {
     const errors = errorsOf(checked.error.issues, asked, about.where, unknownJobFields);
-    return refuse("invalid_request", "The job is not valid.", errors);
+    return refuse("invalid_request", NOT_VALID, errors);
   }
   const options = checked.data;
   const wrong = contradiction(options, about.now);
-  if (wrong)
-    return refuse("invalid_request", "The job is not valid.", [{ ...wrong, path: joinPath(about.where, wrong.path) }]);
+  if (wrong) return refuseField(wrong, about.where);
   const task = config.tasks.get(options.task);
   if (!task) return refuseTask(config, options.task, about.where);
-  return { ok: true, template: resolve(options, task, about.actor), task };
+  const own = ownFlow(options);
+  const calls = task.flow.calls.filter(([option]) => own.options[option] === undefined);
+  return { ok: true, base: resolve(options, task, about.actor), task, own, calls };
 }
 
-function textOf(runAt: string | Date): string {
-  if (!(runAt instanceof Date)) return runAt;
-  return Number.isNaN(runAt.getTime()) ? "Invalid Date" : runAt.toISOString();
+/** The template of a draft; `made` is JSON text of what its task's functions gave. */
+export function makeTemplate(draft: Draft, made: string, about: About): { ok: true; template: JobTemplate } | Refused {
+  const flow = resolveFlow(draft.task.flow, draft.own, made, about.now);
+  if (!flow.ok) return refuseField(flow.wrong, about.where);
+  return { ok: true, template: { ...draft.base, ...flow.fields } };
+}
+
+const NOT_VALID = "The job is not valid.";
+
+export function refuseField({ path, message }: Wrong, where: string): Refused {
+  return refuse("invalid_request", NOT_VALID, [{ path: joinPath(where, path), message }]);
+}
+
+/** Dates as texts, also those that are none: the schema says so. */
+function dates({ runAt, deadline }: Omit<NewJob, "payload">): { runAt?: string; deadline?: string } {
+  const texts: { runAt?: string; deadline?: string } = {};
+  if (runAt instanceof Date) texts.runAt = textOf(runAt);
+  if (deadline instanceof Date) texts.deadline = textOf(deadline);
+  return texts;
+}
+
+function textOf(date: Date): string {
+  return Number.isNaN(date.getTime()) ? "Invalid Date" : date.toISOString();
 }
 
 /** What no field alone can tell. */
-function contradiction(options: CheckedJob, now: number): { path: string; message: string } | null {
+function contradiction(options: CheckedJob, now: number): Wrong | null {
   const { runAt, delay, timeout, tags, meta } = options;
   if (runAt !== undefined && delay !== undefined) {
     return { path: "delay", message: "stands beside runAt: give one of them" };

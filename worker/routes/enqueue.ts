@@ -11,7 +11,7 @@ import { queueName } from "../fields.ts";
 import { formatJobId } from "../job.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { type ResolveInput, resolveJobs } from "../resolve.ts";
-import { enqueued, jobOrJobs, jobOrJobsWithQueue, queueParams } from "../schemas.ts";
+import { enqueued, enqueuedJob, jobOrJobs, jobOrJobsWithQueue, queueParams } from "../schemas.ts";
 import { type Answer, type Call, route } from "./route.ts";
 
 const headers = z.object({
@@ -19,7 +19,8 @@ const headers = z.object({
   "Millrace-Request-Id": z.string().optional().describe("The same call within 5 min makes nothing new (the SDK's)."),
 });
 const answers = {
-  201: { description: "The jobs, in order: all were made, or none.", schema: enqueued },
+  200: { description: "One job, which its unique key came to: `outcome` says how.", schema: enqueuedJob },
+  201: { description: "The jobs, in order: all were accepted, or none.", schema: enqueued },
 };
 const errors = ["not_found", "conflict", "payload_too_large", "unsupported_media_type", "unknown_task"] as const;
 
@@ -66,7 +67,7 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   }
   return {
     ok: true,
-    status: 201,
+    status: asked.ask.single && made[0]!.outcome !== "created" ? 200 : 201,
     body: asked.ask.single ? made[0] : { jobs: made },
     headers: reply.replayed ? { "idempotency-replayed": "true" } : {},
   };

@@ -18,7 +18,21 @@ const ROUNDS = 1_500;
 /** A failure prints its seed and round. */
 const SEED = 20_261_122;
 
-const NAMES = ["task", "jobs", "payload", "priority", "runAt", "delay", "meta", "tags", "queue", "backoff", "type"];
+const NAMES = [
+  "task",
+  "jobs",
+  "payload",
+  "priority",
+  "runAt",
+  "delay",
+  "meta",
+  "tags",
+  "queue",
+  "backoff",
+  "type",
+  "keys",
+  "unique",
+];
 const STRANGE = [
   "__proto__",
   "constructor",
@@ -77,7 +91,13 @@ function nearMiss(random: Random): unknown {
     expiresIn: ["0ms", "x", null, -1],
     tags: ["a", [1], [""], Array(17).fill("a"), null],
     meta: ["x", [], null, 1],
-    [pick(random, ["Task", "prio", "unique", "__proto__", "jobs", "x", "toString"])]: [{}, 1, null],
+    keys: ["x", [], null, { a: 1 }, { "": "x" }, { a: "" }, { "a:b": "c" }],
+    cost: [1, { a: 1 }, null, { a: -1 }],
+    orderingKey: ["", 1, null, {}, "k".repeat(256)],
+    fairKey: ["", 0, [], "k".repeat(256)],
+    deadline: ["x", "0s", null, 1, "2000-01-01T00:00:00Z", "400d"],
+    unique: ["x", {}, null, { key: "" }, { key: "a", states: [] }, { key: "a", wait: "1s" }, { key: "a", x: 1 }],
+    [pick(random, ["Task", "prio", "uniq", "__proto__", "jobs", "x", "toString"])]: [{}, 1, null],
   };
   const field = pick(random, Object.keys(wrong));
   Object.defineProperty(job, field, { value: pick(random, wrong[field]!), enumerable: true, writable: true });

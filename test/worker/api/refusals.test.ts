@@ -117,9 +117,100 @@ const OTHER_FIELDS: Case[] = [
     },
     "n is below 10",
   ],
-  ...["keys", "cost", "orderingKey", "fairKey", "deadline", "unique"].map(
-    (later): Case => [`the later option ${later}`, { body: one({ [later]: {} }) }, /is not built yet/],
+];
+
+const LONG = "k".repeat(256);
+const manyKinds = (count: number, value: unknown) =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`kind${n}`, value]));
+const FLOW_FIELDS: [path: string, job: object][] = [
+  ...[null, "a", [], ["a"], 5].map((keys): [string, object] => ["keys", { keys }]),
+  ...["", null, 5, {}, [], LONG].map((value): [string, object] => ["keys.tenant", { keys: { tenant: value } }]),
+  ...["_a", "1a", "", "a:b", "a b", "é", "k".repeat(65)].map((kind): [string, object] => [
+    `keys.${kind}`,
+    { keys: { [kind]: "a" } },
+  ]),
+  ["keys", { keys: manyKinds(9, "a") }],
+  ["cost", { keys: { a: "a" }, cost: manyKinds(1_000, 1) }],
+  ["cost", { keys: { a: "a" }, cost: 5 }],
+  ...[0, -1, 1.5, 1e300, 1_000_001, "3", null, {}].map((a): [string, object] => [
+    "cost.a",
+    { keys: { a: "a" }, cost: { a } },
+  ]),
+  ["cost.b", { keys: { a: "a" }, cost: { a: 1, b: 2 } }],
+  ["cost.a", { cost: { a: 1 } }],
+  ["cost.constructor", { keys: { a: "a" }, cost: { constructor: 2 } }],
+  ...["orderingKey", "fairKey"].flatMap((field) =>
+    ["", null, 5, {}, [], LONG].map((value): [string, object] => [field, { [field]: value }]),
   ),
+  ...[null, 5, "", "0s", "999ms", "367d", "soon", {}, "2026-11-22", "2026-02-30T00:00:00Z"].map(
+    (deadline): [string, object] => ["deadline", { deadline }],
+  ),
+  ["deadline", { deadline: "1999-12-31T23:59:59Z" }],
+  ["deadline", { deadline: "9999-12-31T23:59:59Z" }],
+  ["deadline", { delay: "1h", deadline: "1h" }],
+  ["deadline", { delay: undefined, runAt: new Date(Date.now() + 7_200_000), deadline: "1h" }],
+  ...[null, "a", [], 5].map((unique): [string, object] => ["unique", { unique }]),
+  ...["", null, 5, LONG].map((key): [string, object] => ["unique.key", { unique: { key } }]),
+  ["unique.key", { unique: {} }],
+  ["unique.policy", { unique: { key: "a", policy: "reject" } }],
+  ...[[], "running", null, Array(6).fill("running")].map((states): [string, object] => [
+    "unique.states",
+    { unique: { key: "a", states } },
+  ]),
+  ...["scheduled", "blocked", "ready", "retrying", "", null, 5, "Running"].map((state): [string, object] => [
+    "unique.states[1]",
+    { unique: { key: "a", states: ["running", state] } },
+  ]),
+  ...["completed", "dead", "cancelled"].map((state): [string, object] => [
+    "unique.ttl",
+    { unique: { key: "a", states: ["waiting", state] } },
+  ]),
+  ...["0ms", 5, null, "367d"].map((ttl): [string, object] => ["unique.ttl", { unique: { key: "a", ttl } }]),
+  ...["skip", null, 5, "Return"].map((onConflict): [string, object] => [
+    "unique.onConflict",
+    { unique: { key: "a", onConflict } },
+  ]),
+  ...["debounce", "throttle"].map((onConflict): [string, object] => [
+    "unique.wait",
+    { unique: { key: "a", onConflict } },
+  ]),
+  ...[undefined, "return", "reject", "replace"].map((onConflict): [string, object] => [
+    "unique.wait",
+    { unique: { key: "a", onConflict, wait: "1s" } },
+  ]),
+  ...["return", "reject", "replace", "throttle"].map((onConflict): [string, object] => [
+    "unique.maxWait",
+    { unique: { key: "a", onConflict, wait: onConflict === "throttle" ? "1s" : undefined, maxWait: "1m" } },
+  ]),
+  ["unique.maxWait", { unique: { key: "a", onConflict: "debounce", wait: "10s", maxWait: "9s" }, delay: undefined }],
+  ["unique.ttl", { unique: { key: "a", onConflict: "throttle", wait: "1s", ttl: "1s" } }],
+  ["unique.states", { unique: { key: "a", onConflict: "throttle", wait: "1s", states: ["running"] } }],
+  ["unique.states", { unique: { key: "a", onConflict: "replace", states: ["running"] } }],
+  ["delay", { unique: { key: "a", onConflict: "debounce", wait: "1s" }, delay: "1h" }],
+  ["deadline", { unique: { key: "a", onConflict: "debounce", wait: "1h" }, deadline: "1h", delay: undefined }],
+];
+const BAD_FLOW: Case[] = [
+  ...FLOW_FIELDS.map(
+    ([path, fields]): Case => [
+      `${path} in ${JSON.stringify(fields).slice(0, 80)}`,
+      { body: { jobs: [one({}), one(fields)] } },
+      `"path":"jobs[1].${path}"`,
+    ],
+  ),
+  ["a thousand keys", { body: one({ keys: manyKinds(1_000, "a") }) }, "holds 1000 kinds: a job has at most 8"],
+  ["__proto__ as a kind", text('{"task":"any","keys":{"__proto__":"a"}}'), '"path":"keys.__proto__"'],
+  ["__proto__ as a cost", text('{"task":"any","keys":{"a":"a"},"cost":{"__proto__":1}}'), '"path":"cost.__proto__"'],
+  ["__proto__ in unique", text('{"task":"any","unique":{"key":"a","__proto__":{}}}'), '"path":"unique.__proto__"'],
+  ["half a pair in a key", text('{"task":"any","keys":{"a":"\\ud800"}}'), /half of a surrogate/],
+  ["half a pair in a kind", text('{"task":"any","keys":{"a\\udc00":"a"}}'), /half of a surrogate/],
+  ["half a pair in an ordering key", text('{"task":"any","orderingKey":"\\ud83d"}'), /half of a surrogate/],
+  ["half a pair in a unique key", text('{"task":"any","unique":{"key":"\\ud83d"}}'), /half of a surrogate/],
+  [
+    "a state that waits",
+    { body: one({ unique: { key: "a", states: ["ready"] } }) },
+    /is \\"waiting\\": scheduled, blocked/,
+  ],
+  ["a misspelt option", { body: one({ uniqe: { key: "a" } }) }, /did you mean \\"unique\\"/],
 ];
 
 const HEADERS: Case[] = [
@@ -183,9 +274,6 @@ const BAD_SETTINGS: Case[] = [
     (body): Case => [`settings ${JSON.stringify(body)}`, patch(body)],
   ),
   ["a setting in history", patch({ history: { kept: "1h" } }), "history.kept"],
-  ...["rateLimit", "tasks", "limits", "fairness", "ageing"].map(
-    (later): Case => [`the later setting ${later}`, patch({ [later]: {} }), /is not built yet/],
-  ),
   ...[null, [], "x", { reason: 5 }, { reason: "" }, { reason: "r".repeat(501) }, { why: "x" }].map(
     (body): Case => [`pause with ${JSON.stringify(body)?.slice(0, 30)}`, { path: "/v1/queues/q-bad/pause", body }],
   ),
@@ -194,7 +282,7 @@ const BAD_SETTINGS: Case[] = [
   ["retry with a list", { path: "/v1/jobs/q-bad:0:1/retry", body: [] }],
 ];
 
-const ALL = { NOT_JSON, NOT_A_JOB, BAD_FIELDS, OTHER_FIELDS, HEADERS, BAD_PATHS, BAD_QUERIES, BAD_SETTINGS };
+const ALL = { NOT_JSON, NOT_A_JOB, BAD_FIELDS, OTHER_FIELDS, BAD_FLOW, HEADERS, BAD_PATHS, BAD_QUERIES, BAD_SETTINGS };
 
 let before = 0;
 beforeAll(async () => {
