@@ -353,6 +353,8 @@ export interface LeasedJob {
   meta: { [key: string]: Json };
   actor: string | null;
   schedule: { name: string; instant: string } | null;
+  /** By kind; a worker may close one of them for all. */
+  keys: Keys;
   version: string | null;
   traceparent: string | null;
 }

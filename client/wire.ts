@@ -141,12 +141,18 @@ export interface WireOutcome {
 }
 
 /** Follow-up jobs for one queue, resolved as an enqueue is. */
-export interface FollowUps {
+export interface FollowUps extends Pick<EnqueueInput, "templates" | "jobs"> {
   queue: string;
   partition: number;
-  templates: JobTemplate[];
-  jobs: [template: number, payload: string | null][];
 }
+
+/**
+ * Follow-up jobs on their way from one object to another. `source`, `<queue>:<partition>:<seq>/<fence>/<n>` of the
+ * first attempt that made some of them, is taken once; `body` is the JSON text of templates and jobs.
+ */
+export type Parcel = [source: string, body: string];
+/** What became of a parcel; `replayed`: it was here before. A refused one made nothing. */
+export type ParcelReply = Reply<{ replayed: boolean }>;
 
 export interface ExchangeInput {
   session: string;
@@ -371,6 +377,9 @@ export interface QueueMetrics {
   ticketsSent: number;
   flushes: number;
   flushFailures: number;
+  /** Follow-up jobs that other queues took, and those that they refused for good. */
+  followUpsDelivered: number;
+  followUpsRefused: number;
 }
 
 /**
@@ -576,6 +585,8 @@ export interface QueueTextRpc {
 export interface QueueRpc {
   enqueue(input: EnqueueInput): Promise<EnqueueReply>;
   exchange(input: ExchangeInput): Promise<ExchangeReply>;
+  /** Takes follow-up jobs of another queue: each parcel once, on its own. Called by objects. */
+  deliver(parcels: Parcel[]): Promise<ParcelReply[]>;
   /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: history may lag. */
   get(seq: number): Promise<JobRecord | "deleted" | null>;
   list(input: ListInput): Promise<ListReply>;

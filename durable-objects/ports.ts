@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HistoryPort, Ticket } from "../client/wire.ts";
+import type { HistoryPort, Parcel, ParcelReply, Ticket } from "../client/wire.ts";
 import type { CodeSettings, Storage } from "./engine/ports.ts";
 
 export interface ShellPorts {
@@ -15,6 +15,8 @@ export interface ShellPorts {
   alarm: { get(): Promise<number | null>; set(at: number): void };
   /** Wakes consumers. May throw; a ticket that is lost is sent again. */
   tickets: { send(tickets: Ticket[]): Promise<void> };
+  /** Hands follow-up jobs to the object of another queue. May throw; what is not answered is sent again. */
+  deliver(queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
   history: HistoryPort;
   now(): number;
   random(): number;

@@ -10,6 +10,8 @@ import type {
   ExchangeInput,
   HistoryPort,
   ListInput,
+  Parcel,
+  ParcelReply,
   QueueRpc,
   QueueTextRpc,
   ScheduleInput,
@@ -27,6 +29,8 @@ export interface QueueObjectOptions<Env> {
   settings(queue: string): CodeSettings;
   history(env: Env): HistoryPort;
   sendTickets(env: Env, tickets: Ticket[]): Promise<void>;
+  /** Hands parcels to the object of another queue. */
+  deliver(env: Env, queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
   log: ShellPorts["log"];
 }
 
@@ -35,103 +39,113 @@ export function objectName(queue: string, partition: number): string {
   return `${queue}:${partition}`;
 }
 
+/** What of the object is the same for every Worker: each call goes to the shell. */
+class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTextRpc {
+  readonly #shell: QueueShell;
+
+  constructor(ctx: DurableObjectState, env: Env, shell: QueueShell) {
+    super(ctx, env);
+    this.#shell = shell;
+    ctx.blockConcurrencyWhile(() => shell.start());
+  }
+
+  override alarm() {
+    return this.#shell.alarm();
+  }
+  enqueue(input: EnqueueInput) {
+    return this.#shell.enqueue(input);
+  }
+  exchange(input: ExchangeInput) {
+    return this.#shell.exchange(input);
+  }
+  deliver(parcels: Parcel[]) {
+    return this.#shell.deliver(parcels);
+  }
+  async enqueueText(input: string) {
+    return JSON.stringify(await this.#shell.enqueue(JSON.parse(input)));
+  }
+  async exchangeText(input: string) {
+    const reply = await this.#shell.exchange(JSON.parse(input));
+    if (!reply.ok) return { reply: JSON.stringify(reply), jobs: "[]" };
+    const { jobs, ...rest } = reply;
+    return { reply: JSON.stringify(rest), jobs };
+  }
+  get(seq: number) {
+    return this.#shell.get(seq);
+  }
+  list(input: ListInput) {
+    return this.#shell.list(input);
+  }
+  cancel(seq: number) {
+    return this.#shell.cancel(seq);
+  }
+  retry(seq: number) {
+    return this.#shell.retry(seq);
+  }
+  remove(seq: number) {
+    return this.#shell.remove(seq);
+  }
+  describe() {
+    return this.#shell.describe();
+  }
+  pause(reason: string | null) {
+    return this.#shell.pause(reason);
+  }
+  resume() {
+    return this.#shell.resume();
+  }
+  configure(patch: SettingsPatch) {
+    return this.#shell.configure(patch);
+  }
+  keys(kind: string | null) {
+    return this.#shell.keys(kind);
+  }
+  pauseKey(kind: string, value: string, forMs: number, reason: string | null) {
+    return this.#shell.pauseKey(kind, value, forMs, reason);
+  }
+  explain(seq: number) {
+    return this.#shell.explain(seq);
+  }
+  schedules() {
+    return this.#shell.schedules();
+  }
+  schedule(name: string) {
+    return this.#shell.schedule(name);
+  }
+  putSchedule(name: string, input: ScheduleInput) {
+    return this.#shell.putSchedule(name, input);
+  }
+  removeSchedule(name: string) {
+    return this.#shell.removeSchedule(name);
+  }
+  runSchedule(name: string) {
+    return this.#shell.runSchedule(name);
+  }
+  pauseSchedule(name: string, paused: boolean, reason: string | null) {
+    return this.#shell.pauseSchedule(name, paused, reason);
+  }
+  backfill(name: string, from: number, to: number) {
+    return this.#shell.backfill(name, from, to);
+  }
+  bulk(input: BulkInput) {
+    return this.#shell.bulk(input);
+  }
+  poke() {
+    return this.#shell.poke();
+  }
+  rollupSince(upto: number) {
+    return this.#shell.rollupSince(upto);
+  }
+}
+
 /**
  * Makes the class to export as the Durable Object. One object is one partition of one queue; its name says which
  * (see `objectName`), also when its alarm alone wakes it.
  */
 export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
-  return class QueueObject extends DurableObject<Env> implements QueueRpc, QueueTextRpc {
-    readonly #shell: QueueShell;
-
+  return class QueueObject extends QueueMethods<Env> {
     constructor(ctx: DurableObjectState, env: Env) {
-      super(ctx, env);
-      this.#shell = new QueueShell(ports(ctx, env, options));
-      ctx.blockConcurrencyWhile(() => this.#shell.start());
-    }
-
-    override alarm() {
-      return this.#shell.alarm();
-    }
-    enqueue(input: EnqueueInput) {
-      return this.#shell.enqueue(input);
-    }
-    exchange(input: ExchangeInput) {
-      return this.#shell.exchange(input);
-    }
-    async enqueueText(input: string) {
-      return JSON.stringify(await this.#shell.enqueue(JSON.parse(input)));
-    }
-    async exchangeText(input: string) {
-      const reply = await this.#shell.exchange(JSON.parse(input));
-      if (!reply.ok) return { reply: JSON.stringify(reply), jobs: "[]" };
-      const { jobs, ...rest } = reply;
-      return { reply: JSON.stringify(rest), jobs };
-    }
-    get(seq: number) {
-      return this.#shell.get(seq);
-    }
-    list(input: ListInput) {
-      return this.#shell.list(input);
-    }
-    cancel(seq: number) {
-      return this.#shell.cancel(seq);
-    }
-    retry(seq: number) {
-      return this.#shell.retry(seq);
-    }
-    remove(seq: number) {
-      return this.#shell.remove(seq);
-    }
-    describe() {
-      return this.#shell.describe();
-    }
-    pause(reason: string | null) {
-      return this.#shell.pause(reason);
-    }
-    resume() {
-      return this.#shell.resume();
-    }
-    configure(patch: SettingsPatch) {
-      return this.#shell.configure(patch);
-    }
-    keys(kind: string | null) {
-      return this.#shell.keys(kind);
-    }
-    pauseKey(kind: string, value: string, forMs: number, reason: string | null) {
-      return this.#shell.pauseKey(kind, value, forMs, reason);
-    }
-    explain(seq: number) {
-      return this.#shell.explain(seq);
-    }
-    schedules() {
-      return this.#shell.schedules();
-    }
-    schedule(name: string) {
-      return this.#shell.schedule(name);
-    }
-    putSchedule(name: string, input: ScheduleInput) {
-      return this.#shell.putSchedule(name, input);
-    }
-    removeSchedule(name: string) {
-      return this.#shell.removeSchedule(name);
-    }
-    runSchedule(name: string) {
-      return this.#shell.runSchedule(name);
-    }
-    pauseSchedule(name: string, paused: boolean, reason: string | null) {
-      return this.#shell.pauseSchedule(name, paused, reason);
-    }
-    backfill(name: string, from: number, to: number) {
-      return this.#shell.backfill(name, from, to);
-    }
-    bulk(input: BulkInput) {
-      return this.#shell.bulk(input);
-    }
-    poke() {
-      return this.#shell.poke();
-    }
-    rollupSince(upto: number) {
-      return this.#shell.rollupSince(upto);
+      super(ctx, env, new QueueShell(ports(ctx, env, options)));
     }
   };
 }
@@ -154,6 +168,7 @@ function ports<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptio
       },
     },
     tickets: { send: (tickets) => options.sendTickets(env, tickets) },
+    deliver: (to, partition, parcels) => options.deliver(env, to, partition, parcels),
     history: options.history(env),
     now: () => Date.now(),
     random: () => Math.random(),

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Courier } from "./courier.ts";
 import { Engine } from "./engine/engine.ts";
 import * as operate from "./engine/operate.ts";
 import type { Effects, Tx } from "./engine/ports.ts";
@@ -20,6 +21,7 @@ export class Runner {
   readonly #ports: ShellPorts;
   readonly #engine: Engine;
   readonly flusher: Flusher;
+  readonly #courier: Courier;
   armedAt: number | null = null;
   #registering: Promise<void> | null = null;
 
@@ -30,6 +32,12 @@ export class Runner {
       ports,
       this.#engine,
       (verb) => this.#commit(verb).flush,
+      (at) => this.arm(at),
+    );
+    this.#courier = new Courier(
+      ports,
+      this.#engine,
+      (verb) => this.run(verb),
       (at) => this.arm(at),
     );
   }
@@ -50,11 +58,12 @@ export class Runner {
     return this.look(() => true) ?? false;
   }
 
-  /** Runs a verb, sets the alarm in the same turn, and sends tickets after the answer; says whether a flush is due. */
+  /** Runs a verb, sets the alarm in the same turn, and sends tickets and parcels after the answer; says whether a flush is due. */
   #commit<Result>(verb: (tx: Tx) => Result): { result: Result; flush: boolean } {
     const { result, effects } = this.#engine.write(this.#ports.now(), verb);
     this.arm(effects.wakeAt);
     if (effects.tickets.length > 0) this.#ports.background(this.#send(effects.tickets));
+    if (effects.deliver) this.#ports.background(this.#courier.deliver());
     return { result, flush: effects.flush };
   }
 

@@ -16,6 +16,8 @@ import type {
   KeyReport,
   ListInput,
   ListReply,
+  Parcel,
+  ParcelReply,
   PokeReply,
   QueueDescription,
   QueueRpc,
@@ -33,6 +35,7 @@ import type { Engine } from "./engine/engine.ts";
 import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
 import { explain } from "./engine/explain.ts";
+import { takeParcels } from "./engine/follow-ups.ts";
 import { describe, get } from "./engine/inspect.ts";
 import { listKeys, pauseKey, trimClosures } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
@@ -82,6 +85,12 @@ export class QueueShell implements QueueRpc {
     // A ticket for a queue that nothing was ever written to must not make its tables.
     if (!this.#runner.exists()) return nothingHere(input);
     return this.#runner.run((tx) => exchange(tx, input));
+  }
+
+  async deliver(parcels: Parcel[]): Promise<ParcelReply[]> {
+    const replies = this.#runner.run((tx) => takeParcels(tx, parcels));
+    if (replies.some(({ ok }) => ok)) await this.#runner.register();
+    return replies;
   }
 
   async get(seq: number): Promise<JobRecord | "deleted" | null> {

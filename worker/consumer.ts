@@ -7,8 +7,8 @@
  * @module
  */
 import { runSession, type SessionPorts } from "../client/session.ts";
-import type { AnyTaskDeclaration } from "../client/task.ts";
 import { type QueueRpc, SHIFT_JOBS, SHIFT_MS, type Ticket } from "../client/wire.ts";
+import type { Config } from "./config.ts";
 import { exchangeByRpc } from "./exchange.ts";
 import type { Log } from "./log.ts";
 import { ticketOf } from "./tickets.ts";
@@ -17,26 +17,25 @@ import { ticketOf } from "./tickets.ts";
 const STAY_MS = 14 * 60_000;
 
 export interface ConsumerDeps<Env> {
-  tasks: ReadonlyMap<string, AnyTaskDeclaration>;
-  maxResultBytes: number;
+  config: Config;
   stub(env: Env, queue: string, partition: number): QueueRpc;
   /** True in the local runtime, where sessions overlap only when they run behind the answer. */
   local(env: Env): boolean;
   log: Log;
-  logJobs: boolean;
 }
 
 export type QueueHandler<Env> = (batch: MessageBatch, env: Env, ctx: ExecutionContext) => Promise<boolean>;
 
 /** Makes the `queue` handler. It answers false for a batch that holds no ticket of Millrace's, untouched. */
 export function createConsumer<Env>(deps: ConsumerDeps<Env>): QueueHandler<Env> {
+  const tasks = new Map([...deps.config.tasks].map(([name, { declaration }]) => [name, declaration]));
   return async function queue(batch, env, ctx) {
     const sessions: Promise<void>[] = [];
     for (const message of batch.messages) {
       const ticket = ticketOf(message.body);
       if (!ticket) continue;
       message.ack();
-      sessions.push(visit(deps, ticket, env));
+      sessions.push(visit(deps, tasks, ticket, env));
     }
     if (sessions.length === 0) return false;
     const all = Promise.all(sessions).then(() => {});
@@ -46,8 +45,14 @@ export function createConsumer<Env>(deps: ConsumerDeps<Env>): QueueHandler<Env> 
   };
 }
 
-async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Promise<void> {
+async function visit<Env>(
+  deps: ConsumerDeps<Env>,
+  tasks: SessionPorts["tasks"],
+  ticket: Ticket,
+  env: Env,
+): Promise<void> {
   const id = crypto.randomUUID();
+  const { config } = deps;
   const where = { session: id, queue: ticket.queue, partition: ticket.partition, channel: ticket.channel };
   const logJob: SessionPorts["log"] = (level, event, job, fields) => {
     const { id, task, attempt, fence } = job;
@@ -63,22 +68,22 @@ async function visit<Env>(deps: ConsumerDeps<Env>, ticket: Ticket, env: Env): Pr
         stayMs: STAY_MS,
       },
       {
-        tasks: deps.tasks,
+        tasks,
         env,
-        maxResultBytes: deps.maxResultBytes,
+        maxResultBytes: config.maxPayloadBytes,
         // A new stub each time: one that has thrown keeps failing.
-        exchange: (request) => exchangeByRpc(deps.stub(env, ticket.queue, ticket.partition), ticket, request),
+        exchange: (request) => exchangeByRpc(deps.stub(env, ticket.queue, ticket.partition), ticket, request, config),
         now: () => Date.now(),
         timer(ms, fire) {
           const timer = setTimeout(fire, ms);
           return () => clearTimeout(timer);
         },
         log: logJob,
-        ...(deps.logJobs ? { watch: watchJobs(logJob) } : {}),
+        ...(config.log.jobs ? { watch: watchJobs(logJob) } : {}),
       },
     );
     if (summary.abandoned || summary.refused > 0) deps.log("warn", "session_troubled", { ...where, ...summary });
-    else if (deps.logJobs) deps.log("info", "session_over", { ...where, ...summary });
+    else if (config.log.jobs) deps.log("info", "session_over", { ...where, ...summary });
   } catch (error) {
     deps.log("error", "session_failed", { ...where, error: String(error) });
   }

@@ -1,5 +1,6 @@
 /**
- * The exchange as sessions speak it, over RPC to the object: ids become sequence numbers, results and payloads JSON text.
+ * The exchange as sessions speak it, over RPC to the object: ids become sequence numbers, results and payloads JSON
+ * text, and follow-up jobs are resolved.
  *
  * @module
  */
@@ -13,12 +14,18 @@ import {
   type StoredOptions,
   type WireOutcome,
 } from "../client/wire.ts";
+import type { Config } from "./config.ts";
+import { resolveFollowUps } from "./follow-ups.ts";
 
-/** Exchanges with one partition. Throws when the object cannot be reached or refuses the exchange as a whole. */
+/**
+ * Exchanges with one partition. Throws when the object cannot be reached or refuses the exchange as a whole. A
+ * completion whose follow-up jobs are refused is settled as a failure.
+ */
 export async function exchangeByRpc(
   stub: QueueRpc,
   where: { queue: string; partition: number; channel: Channel | null },
   request: ExchangeRequest,
+  config: Config,
 ): Promise<ExchangeResponse> {
   const prefix = `${where.queue}:${where.partition}:`;
   const seqOf = (id: string): number => Number(id.slice(prefix.length));
@@ -28,7 +35,7 @@ export async function exchangeByRpc(
     worker: request.worker,
     channel: where.channel,
     holding: request.holding.map(([id, fence]) => [seqOf(id), fence]),
-    settle: request.settle.map((outcome) => toWire(outcome, seqOf)),
+    settle: await toSettle(request.settle, seqOf, config),
     progress: request.progress.map(({ id, fence, progress }) => ({ seq: seqOf(id), fence, progress })),
     want: request.want,
   };
@@ -44,6 +51,24 @@ export async function exchangeByRpc(
     slots: reply.slots,
     retryInMs: reply.retryInMs,
   };
+}
+
+/** In order, and at once where nobody asked for follow-up jobs: this is the hot path. */
+function toSettle(
+  outcomes: Outcome[],
+  seqOf: (id: string) => number,
+  config: Config,
+): WireOutcome[] | Promise<WireOutcome[]> {
+  if (!outcomes.some((outcome) => "enqueue" in outcome)) return outcomes.map((outcome) => toWire(outcome, seqOf));
+  return Promise.all(
+    outcomes.map(async (outcome) => {
+      if (outcome.outcome !== "completed" || !outcome.enqueue?.length) return toWire(outcome, seqOf);
+      const resolved = await resolveFollowUps(config, outcome.enqueue);
+      if (resolved.ok) return { ...toWire(outcome, seqOf), enqueue: resolved.groups };
+      const { id, fence } = outcome;
+      return toWire({ id, fence, outcome: "failed", error: resolved.error }, seqOf);
+    }),
+  );
 }
 
 function toWire(outcome: Outcome, seqOf: (id: string) => number): WireOutcome {
@@ -106,6 +131,7 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
       meta: (options.meta ?? {}) as LeasedJob["meta"],
       actor: options.actor,
       schedule: options.schedule && { name: options.schedule.name, instant: iso(options.schedule.instant) },
+      keys: options.keys ?? {},
       version: options.version,
       traceparent: options.traceparent,
     } satisfies LeasedJob;

@@ -66,6 +66,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
       settings: (queue) => queueSettings(config, queue) ?? {},
       history: (env) => createHistory(bindings.database(env)),
       sendTickets: (env, tickets) => sendTickets(bindings.tickets(env), tickets),
+      deliver: (env, queue, partition, parcels) => bindings.stub(env, queue, partition).deliver(parcels),
       log,
     }),
     routes: app,
@@ -77,12 +78,10 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
         token: insideToken(),
       }),
     queue: createConsumer<unknown>({
-      tasks: new Map([...config.tasks].map(([name, { declaration }]) => [name, declaration])),
-      maxResultBytes: config.maxPayloadBytes,
+      config,
       stub: bindings.stub,
       local: (env) => textOf(env, "MILLRACE_LOCAL") === "1",
       log,
-      logJobs: config.log.jobs,
     }),
     scheduled: createSweep<unknown>({
       database: bindings.database,

@@ -18,6 +18,7 @@ export function overText(stub: Stub): QueueRpc {
       const { reply, jobs } = await stub.exchangeText(JSON.stringify(input));
       return { ...JSON.parse(reply), jobs };
     },
+    deliver: (parcels) => stub.deliver(parcels),
     get: (seq) => stub.get(seq),
     list: (input) => stub.list(input),
     cancel: (seq) => stub.cancel(seq),

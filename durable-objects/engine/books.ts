@@ -17,6 +17,8 @@ import { limitGates, newGate, QUEUE_GATE } from "./gates.ts";
 import { Heap } from "./heap.ts";
 import { TICKET_MS_MIN } from "./limits.ts";
 import { unparkAll } from "./lines.ts";
+import { newMetrics } from "./metrics.ts";
+import type { Target } from "./outgoing.ts";
 import type { CodeSettings } from "./ports.ts";
 import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
 
@@ -211,21 +213,10 @@ export interface Books {
     oldestAt: number | null;
     retryAt: number;
   };
+  /** Other queues that follow-up jobs wait for. */
+  targets: Map<string, Target>;
   metrics: QueueMetrics;
 }
-
-const newMetrics = (): QueueMetrics => ({
-  enqueued: 0,
-  starts: 0,
-  endsByOutcome: {},
-  run: {},
-  wait: {},
-  alarmLatenessMs: 0,
-  alarms: 0,
-  ticketsSent: 0,
-  flushes: 0,
-  flushFailures: 0,
-});
 
 /** Books of a queue that nothing has been written to. */
 export function emptyBooks(code: CodeSettings): Books {
@@ -264,6 +255,7 @@ export function emptyBooks(code: CodeSettings): Books {
     },
     arrivals: { second: 0, now: 0, before: 0 },
     outbox: { flushedUpto: 0, rolledUpto: null, unflushed: 0, oldestAt: null, retryAt: 0 },
+    targets: new Map(),
     metrics: newMetrics(),
   };
   books.gates.set(QUEUE_GATE, books.gate);

@@ -7,28 +7,33 @@
 import { assert } from "./assert.ts";
 import type { Books } from "./books.ts";
 import { sweepLanes } from "./lanes.ts";
-import { bounded, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
+import { bounded, DELIVERY_AT_MOST_MS, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
 import { openBooks } from "./open.ts";
 import { beginFlush, flushDueAt } from "./outbox.ts";
+import { deliveryDueAt } from "./outgoing.ts";
 import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
 import { isOutdated, migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
 import { decideTickets } from "./tickets.ts";
 
 export interface EngineOptions {
+  queue: string;
+  partition: number;
   storage: Storage;
   settings: CodeSettings;
   random?: () => number;
 }
 
 export class Engine {
+  readonly #name: Pick<Tx, "queue" | "partition">;
   readonly #storage: Storage;
   readonly #settings: CodeSettings;
   readonly #random: () => number;
   #books: Books | null = null;
   #now = 0;
 
-  constructor({ storage, settings, random = Math.random }: EngineOptions) {
+  constructor({ queue, partition, storage, settings, random = Math.random }: EngineOptions) {
+    this.#name = { queue, partition };
     this.#storage = { sql: bounded(storage.sql), transaction: (run) => storage.transaction(run) };
     this.#settings = settings;
     this.#random = random;
@@ -63,7 +68,9 @@ export class Engine {
         const flush = flushIsDue(tx);
         if (flush) beginFlush(tx);
         due(flushDueAt(tx));
-        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush };
+        const deliver = deliveryDueAt(tx.books) <= tx.now;
+        due(deliver ? tx.now + DELIVERY_AT_MOST_MS : deliveryDueAt(tx.books));
+        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush, deliver };
         return { result, effects };
       });
     } catch (error) {
@@ -80,7 +87,7 @@ export class Engine {
 
   #tx(books: Books, now: number, due: (at: number) => void): Tx {
     this.#now = Math.max(this.#now, now);
-    return { sql: this.#storage.sql, now: this.#now, random: this.#random, books, due };
+    return { ...this.#name, sql: this.#storage.sql, now: this.#now, random: this.#random, books, due };
   }
 }
 

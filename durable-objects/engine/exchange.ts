@@ -12,8 +12,17 @@ import type { Channel, ExchangeInput, ExchangeReply, WireOutcome } from "../../c
 import { type Session, setting } from "./books.ts";
 import { claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
+import { areFollowUps, countFollowUps } from "./follow-ups.ts";
 import { fitAnswer, leaseTexts } from "./lease.ts";
-import { BUSY_JOBS_PER_SECOND, GATE_LINGER_MS, LINGER_MS, SETTLES_MAX, VALUE_BYTES_MAX, WANT_MAX } from "./limits.ts";
+import {
+  BUSY_JOBS_PER_SECOND,
+  ENQUEUE_JOBS_MAX,
+  GATE_LINGER_MS,
+  LINGER_MS,
+  SETTLES_MAX,
+  VALUE_BYTES_MAX,
+  WANT_MAX,
+} from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
@@ -43,6 +52,11 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
       code: "invalid_request",
       detail: `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${input.want} and ${input.settle.length}`,
     };
+  }
+  const followUps = countFollowUps(input.settle);
+  if (followUps > ENQUEUE_JOBS_MAX) {
+    const detail = `The settles of an exchange make at most ${ENQUEUE_JOBS_MAX} follow-up jobs: got ${followUps}. Settle fewer at once`;
+    return { ok: false, code: "invalid_request", detail };
   }
   const session = before ?? newSession(input);
   // Without a row it holds nothing: then settling again changes nothing, and answers the same.
@@ -97,13 +111,14 @@ function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[]): Refused[]
 function malformed(outcome: WireOutcome): boolean {
   switch (outcome.outcome) {
     case "completed":
+      if (!areFollowUps(outcome.enqueue ?? [])) return true;
       return typeof (outcome.result ?? "") !== "string" || (outcome.result?.length ?? 0) > VALUE_BYTES_MAX;
     case "failed":
       return typeof outcome.error?.message !== "string" || !isDelay(outcome.retryInMs ?? 0);
     case "dead":
       return typeof outcome.error?.message !== "string";
     case "snoozed":
-      return !isDelay(outcome.forMs);
+      return !isDelay(outcome.forMs) || !isRateLimit(outcome.rateLimited);
     case "released":
     case "declined":
     case "cancelled":
@@ -111,6 +126,10 @@ function malformed(outcome: WireOutcome): boolean {
     default:
       return true;
   }
+}
+
+function isRateLimit(limit: WireOutcome["rateLimited"]): boolean {
+  return limit === undefined || (typeof limit?.kind === "string" && isDelay(limit.forMs));
 }
 
 function isDelay(ms: unknown): boolean {

@@ -54,6 +54,17 @@ export const KEYS_LISTED = 1_000;
 /** Request ids are remembered for this long; the SDK gives up after two minutes. */
 export const REQUEST_MEMORY_MS = 5 * MINUTE;
 export const IDEMPOTENCY_MS = DAY;
+/** How long a queue knows a parcel again that came before, and whose answer was lost. */
+export const FOLLOW_UP_MEMORY_MS = 30 * DAY;
+/** Parcels that one call to another queue carries. */
+export const PARCELS_MAX = 50;
+/** A queue that does not answer is tried again after this, doubled each time. */
+export const DELIVERY_MS_MIN = SECOND;
+export const DELIVERY_MS_MAX = 5 * MINUTE;
+/** One call is given up after this. */
+export const DELIVERY_TIMEOUT_MS = 30 * SECOND;
+/** No try is due while one may still be under way. */
+export const DELIVERY_AT_MOST_MS = 35 * SECOND;
 /** With `history.completed: "none"` results are still answered for this long. */
 export const RESULT_MEMORY_MS = 10 * MINUTE;
 export const FLUSH_JOBS = 500;

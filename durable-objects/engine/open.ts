@@ -8,6 +8,7 @@ import { applySettings, type Books, emptyBooks, type Held, type HeldTuple, type 
 import { hold } from "./gates.ts";
 import { addLane } from "./lanes.ts";
 import { countReady } from "./lines.ts";
+import { loadTargets } from "./outgoing.ts";
 import type { CodeSettings, Sql } from "./ports.ts";
 import { schemaVersion } from "./schema.ts";
 
@@ -32,6 +33,7 @@ export function openBooks(sql: Sql, code: CodeSettings): Books | null {
     (SELECT count(*) FROM uniques) AS uniques`);
   books.ordered = Number(keyed?.ordered);
   books.uniques = Number(keyed?.uniques);
+  books.targets = loadTargets(sql);
   return books;
 }
 

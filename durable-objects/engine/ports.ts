@@ -28,6 +28,9 @@ export type CodeSettings = Partial<Settings>;
 
 /** What a verb works in. */
 export interface Tx {
+  /** Whose tables these are. */
+  queue: string;
+  partition: number;
   sql: Sql;
   /** Milliseconds since the epoch; never less than in an earlier transaction. */
   now: number;
@@ -45,4 +48,6 @@ export interface Effects {
   wakeAt: number | null;
   /** Finished jobs should go to the history now. */
   flush: boolean;
+  /** Parcels should go to other queues now. */
+  deliver: boolean;
 }

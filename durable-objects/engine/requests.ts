@@ -77,14 +77,19 @@ export function repeatedKey(tx: Tx, { key, bodyHash }: NonNullable<EnqueueInput[
   };
 }
 
-export function rememberKey(tx: Tx, { key, bodyHash }: NonNullable<EnqueueInput["idempotency"]>, answer: Made): void {
+export function rememberKey(
+  tx: Tx,
+  { key, bodyHash }: NonNullable<EnqueueInput["idempotency"]>,
+  answer: Made,
+  forMs = IDEMPOTENCY_MS,
+): void {
   tx.sql.exec(
     `INSERT INTO idempotency (key, body_hash, answer, expires_at) VALUES (?, ?, ?, ?)
      ON CONFLICT (key) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer, expires_at = excluded.expires_at`,
     key,
     bodyHash,
     JSON.stringify(answer),
-    tx.now + IDEMPOTENCY_MS,
+    tx.now + forMs,
   );
 }
 

@@ -11,6 +11,7 @@ import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
 import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { makeFollowUps } from "./follow-ups.ts";
 import { suspectLane } from "./lanes.ts";
 import {
   ATTEMPT_MESSAGE_CHARS,
@@ -81,6 +82,11 @@ export function settle(tx: Tx, session: Session, endings: Ending[]): void {
   }
   for (const [verb, group] of ends) endJobs(tx, verb, "running", holder, group);
   for (const [verb, group] of moves) moveJobs(tx, verb, "running", holder, group);
+  makeFollowUps(tx, endings.filter(isCompletion));
+}
+
+function isCompletion(ending: Ending): ending is WireOutcome {
+  return ending.outcome === "completed";
 }
 
 function decide(tx: Tx, row: Running, ending: Ending): Decision {

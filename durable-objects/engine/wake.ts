@@ -7,6 +7,7 @@
 import { promoteDue } from "./due.ts";
 import { lapseOverdue } from "./lapse.ts";
 import { flushDueAt } from "./outbox.ts";
+import { deliveryDueAt } from "./outgoing.ts";
 import type { Tx } from "./ports.ts";
 import { sessionDueAt } from "./sessions.ts";
 import { pacePatience } from "./tickets.ts";
@@ -22,7 +23,7 @@ export function wake(tx: Tx): void {
 
 /** The earliest instant at which anything is due, tickets apart (they are noted when decided). */
 export function nextDue(tx: Tx): number {
-  return Math.min(nextJobDue(tx), flushDueAt(tx));
+  return Math.min(nextJobDue(tx), flushDueAt(tx), deliveryDueAt(tx.books));
 }
 
 function nextJobDue({ books: { wakeAt, sessions } }: Tx): number {

@@ -30,7 +30,7 @@ export interface CountingStorage extends Storage {
 type Ok = Extract<ExchangeReply, { ok: true }>;
 type Turn = Partial<Omit<ExchangeInput, "session">>;
 
-const TEMPLATE: JobTemplate = {
+export const TEMPLATE: JobTemplate = {
   task: "mail",
   priority: 0,
   runAt: null,
@@ -54,7 +54,7 @@ export class TestQueue {
   readonly storage: CountingStorage;
   now = Date.UTC(2026, 5, 1);
   random = 0;
-  effects: Effects = { tickets: [], wakeAt: null, flush: false };
+  effects: Effects = { tickets: [], wakeAt: null, flush: false, deliver: false };
   #engine: Engine;
   #settings: CodeSettings = {};
   readonly #n = new Map<string, number>();
@@ -65,7 +65,13 @@ export class TestQueue {
   }
 
   #open(): Engine {
-    return new Engine({ storage: this.storage, settings: this.#settings, random: () => this.random });
+    return new Engine({
+      queue: "mail",
+      partition: 0,
+      storage: this.storage,
+      settings: this.#settings,
+      random: () => this.random,
+    });
   }
 
   /** The object goes, and comes back with nothing but its storage. */

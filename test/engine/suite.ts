@@ -3,6 +3,7 @@ import { CLAIM } from "./claim-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
+import { FOLLOW_UPS } from "./followup-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
@@ -23,6 +24,7 @@ export const SUITE: Record<string, Case[]> = {
   settle: SETTLE,
   exchange: EXCHANGE,
   lapse: LAPSE,
+  followUps: FOLLOW_UPS,
   operate: OPERATE,
   outbox: OUTBOX,
   tickets: TICKETS,

@@ -1,10 +1,12 @@
 import { runSession } from "../../client/session.ts";
 import type { ExchangeInput, ExchangeReply, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
+import { readConfig } from "../../worker/config.ts";
 import { exchangeByRpc } from "../../worker/exchange.ts";
 import type { Site } from "./site.ts";
 import { simTasks } from "./tasks.ts";
 
 const TASKS = simTasks();
+const CONFIG = readConfig({ tasks: [...TASKS.values()], queues: { "*": {} } });
 
 /** One invocation of the consumer: the real loop, in a process that may die or freeze at any wait. */
 export class Consumer {
@@ -36,7 +38,7 @@ export class Consumer {
         tasks: TASKS,
         env: { random: this.#site.random, sleep: (ms: number) => this.#sleep(ms) },
         maxResultBytes: 128 * 1024,
-        exchange: (request) => exchangeByRpc(stub, this.#ticket, request),
+        exchange: (request) => exchangeByRpc(stub, this.#ticket, request, CONFIG),
         now: () => clock.wall(),
         timer: (ms, fire) => this.#timer(ms, fire),
         log: () => {},

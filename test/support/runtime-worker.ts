@@ -4,7 +4,7 @@
  *
  * It runs in the isolate of the tests, so what it exports is the same object there and here.
  */
-import type { HistoryPort, Ticket } from "../../client/wire.ts";
+import type { HistoryPort, Parcel, ParcelReply, QueueRpc, Ticket } from "../../client/wire.ts";
 import { createQueueObject, type QueueObjectOptions } from "../../durable-objects/queue-object.ts";
 import { createHistory } from "../../worker/history/write.ts";
 import { createMillrace } from "../../worker/millrace.ts";
@@ -32,6 +32,8 @@ export const faults = {
   /** Runs instead of sending. */
   tickets: null as ((tickets: Ticket[]) => Promise<void>) | null,
   ticketsSent: [] as Ticket[],
+  /** Runs instead of handing parcels to the other faulty queue; `real` does that. */
+  deliver: null as ((to: string, real: () => Promise<ParcelReply[]>) => Promise<ParcelReply[]>) | null,
   /** Settings that code gives to every faulty queue. */
   settings: {} as ReturnType<QueueObjectOptions<Env>["settings"]>,
   logged: [] as { event: string; [field: string]: unknown }[],
@@ -40,7 +42,7 @@ export const faults = {
 };
 
 export function mend(): void {
-  Object.assign(faults, { history: {}, tickets: null, settings: {} });
+  Object.assign(faults, { history: {}, tickets: null, deliver: null, settings: {} });
   Object.assign(faults, { ticketsSent: [], logged: [], rowsWritten: 0, alarmsSet: 0 });
 }
 
@@ -50,6 +52,11 @@ const Base = createQueueObject<Env>({
   async sendTickets(_env, tickets) {
     if (faults.tickets) return faults.tickets(tickets);
     faults.ticketsSent.push(...tickets);
+  },
+  deliver(env, queue, partition, parcels: Parcel[]) {
+    const stub = env.FAULTY.getByName(`${queue}:${partition}`) as unknown as QueueRpc;
+    const real = () => stub.deliver(parcels);
+    return faults.deliver ? faults.deliver(queue, real) : real();
   },
   log: (level, event, fields) => {
     faults.logged.push({ level, event, ...fields });

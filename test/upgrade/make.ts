@@ -36,7 +36,7 @@ mkdirSync(folder, { recursive: true });
 /** 2026-11-22T05:00:00Z */
 let now = 1_795_323_600_000;
 const storage = nodeStorage(join(folder, "queue.sqlite"));
-const engine = new Engine({ storage, settings: {}, random: () => 0.5 });
+const engine = new Engine({ queue: "work", partition: 0, storage, settings: {}, random: () => 0.5 });
 const run = <Result>(verb: (tx: Tx) => Result): Result => engine.write(now, verb).result;
 const later = (ms: number): void => {
   now += ms;
@@ -76,7 +76,7 @@ async function exchangeAs(session: string, ask: Partial<ExchangeRequest>, sample
       return reply;
     },
   } as unknown as QueueRpc;
-  const response = await exchangeByRpc(stub, { queue: "work", partition: 0, channel: null }, request);
+  const response = await exchangeByRpc(stub, { queue: "work", partition: 0, channel: null }, request, config);
   if (sample) wire[`${sample}Http`] = { request, response };
   return response.jobs;
 }

@@ -50,7 +50,7 @@ function open(release: string) {
   const file = join(folder, "queue.sqlite");
   copyFileSync(join(FIXTURES, release, "queue.sqlite"), file);
   const storage = nodeStorage(file);
-  const engine = new Engine({ storage, settings: {}, random: () => 0.5 });
+  const engine = new Engine({ queue: "work", partition: 0, storage, settings: {}, random: () => 0.5 });
   const then = read(release, "books.json") as Books;
   let { now } = then;
   const history = new Map<number, JobRecord>();
@@ -215,7 +215,7 @@ it("is kept of this release: the newest fixture has this schema", () => {
   expect(db.prepare("SELECT value FROM meta WHERE key = 'schema'").get()).toEqual({ value: String(SCHEMA_VERSION) });
   const tables = (of: typeof db) => of.prepare("SELECT type, name, sql FROM sqlite_master ORDER BY name").all();
   const fresh = nodeStorage();
-  new Engine({ storage: fresh, settings: {} }).write(1, () => {});
+  new Engine({ queue: "work", partition: 0, storage: fresh, settings: {} }).write(1, () => {});
   expect(tables(db)).toEqual(tables(fresh.db));
   db.close();
 });
@@ -228,7 +228,7 @@ it("refuses a queue that newer code has written to, and leaves it as it is", () 
   const before = digest(made.file);
 
   const storage = nodeStorage(made.file);
-  const engine = new Engine({ storage, settings: {} });
+  const engine = new Engine({ queue: "work", partition: 0, storage, settings: {} });
   const message = `its storage has schema ${SCHEMA_VERSION + 1}, this code knows up to ${SCHEMA_VERSION}`;
   expect(() => engine.read(made.then.now, (tx) => get(tx, 1))).toThrow(message);
   expect(() => engine.write(made.then.now, wake)).toThrow("Deploy the newer code again");

@@ -40,7 +40,7 @@ describe.each(readdirSync(FIXTURES))("what %s says", (release) => {
 
   describe.each(both)("%s", (_, as) => {
     it("is enqueued by the object", () => {
-      const engine = new Engine({ storage: nodeStorage(), settings: {} });
+      const engine = new Engine({ queue: "work", partition: 0, storage: nodeStorage(), settings: {} });
       const input: EnqueueInput = as(wire.enqueueInput);
       const { result } = engine.write(NOW, (tx) => enqueue(tx, input));
       expect(result).toMatchObject({ ok: true, jobs: wire.enqueueReply.jobs.map(({ state }: Job) => ({ state })) });
@@ -49,7 +49,7 @@ describe.each(readdirSync(FIXTURES))("what %s says", (release) => {
     });
 
     it("is exchanged by the object", () => {
-      const engine = new Engine({ storage: nodeStorage(), settings: {} });
+      const engine = new Engine({ queue: "work", partition: 0, storage: nodeStorage(), settings: {} });
       engine.write(NOW, (tx) => enqueue(tx, wire.enqueueInput));
       const claim: ExchangeInput = {
         ...(as(wire.exchange.input) as ExchangeInput),
@@ -85,7 +85,7 @@ describe.each(readdirSync(FIXTURES))("what %s says", (release) => {
       for (const sample of ["exchange", "exchangeGrants"]) {
         const stub = { exchange: async () => as(wire[sample].reply) } as unknown as QueueRpc;
         const { request, response } = wire[`${sample}Http`];
-        expect(await exchangeByRpc(stub, WHERE, request)).toMatchObject(response);
+        expect(await exchangeByRpc(stub, WHERE, request, config)).toMatchObject(response);
       }
       expect(wire.exchangeGrantsHttp.response.jobs).toHaveLength(1);
     });

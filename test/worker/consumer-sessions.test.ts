@@ -8,6 +8,7 @@ import {
 import { describe, expect, it } from "vitest";
 import type { Job } from "../../client/index.ts";
 import type { ExchangeInput, QueueRpc } from "../../client/wire.ts";
+import { readConfig } from "../../worker/config.ts";
 import { createConsumer } from "../../worker/consumer.ts";
 import { env, freshWorld, type Stub, stopClock, template, until } from "../object/support.ts";
 import { mill } from "../support/runtime-worker.ts";
@@ -191,12 +192,10 @@ describe("a consumer whose object cannot be reached", () => {
   const logged: { event: string }[] = [];
   const consumer = (stub: () => QueueRpc) =>
     createConsumer<unknown>({
-      tasks: new Map(TASKS.map((task) => [task.name, task])),
-      maxResultBytes: 1_000,
+      config: readConfig({ tasks: TASKS }),
       stub,
       local: () => false,
       log: (_level, event) => logged.push({ event }),
-      logJobs: false,
     });
 
   it("never throws, acknowledges, and gives up when its lease would be over", async () => {
