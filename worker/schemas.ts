@@ -87,7 +87,7 @@ export const summaryQuery = z.strictObject({
   by: z.enum(["minute", "hour", "day"], "is minute, hour or day").optional().describe("Default hour."),
 });
 
-const newJob = checkedJob.openapi("NewJob");
+const newJob = checkedJob.meta({ id: "NewJob" });
 /** For the contract only: jobs are checked one by one, in `resolveJobs`. */
 export const jobOrJobs = z.union([newJob, z.strictObject({ jobs: z.array(newJob).min(1).max(1_000) })]).meta({
   example: { task: "send-welcome", payload: { userId: "1" }, delay: "10m" },

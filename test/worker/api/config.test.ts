@@ -37,7 +37,6 @@ describe("readConfig", () => {
     ["a pull queue", { queues: { video: { delivery: "pull" } } }, /not built yet/],
     ["a queue that is no object", { queues: { a: 5 } }, /is an object/],
     ["an unknown setting", { queues: { a: { slot: 1 } } }, /queues\["a"\]: slot is not known; did you mean "slots"/],
-    ["a later setting", { queues: { a: { rateLimit: {} } } }, /rateLimit is not built yet/],
     ["a setting out of range", { queues: { "a-*": { lease: "1s" } } }, /lease is a duration from "5s" to "10m"/],
     ["a setting in history", { queues: { a: { history: { keep: 5 } } } }, /history\.keep is a duration/],
     ["a base path with a slash at its end", { basePath: "/jobs/" }, /without a slash/],

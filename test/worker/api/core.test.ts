@@ -188,6 +188,11 @@ describe("queues", () => {
         keep: { value: "1h", origin: "api" },
         keepDead: { value: "30d", origin: "default" },
       },
+      rateLimit: { value: null, origin: "default" },
+      ageing: { value: null, origin: "default" },
+      tasks: {},
+      limits: {},
+      fairness: { weights: {} },
     });
     const back = await patch({ lease: null, history: null });
     expect(back.lease).toEqual({ value: "30s", origin: "default" });

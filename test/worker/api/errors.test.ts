@@ -89,7 +89,6 @@ describe("paths and methods", () => {
     ["GET", "/v1/queues/a/schedules"],
     ["PUT", "/v1/queues/a/schedules/nightly"],
     ["POST", "/v1/operations"],
-    ["GET", "/v1/jobs/a:0:1/explain"],
     ["POST", "/v1/tokens"],
     ["POST", "/v1/queues/a/purge"],
     ["POST", "/v1/hooks/github"],

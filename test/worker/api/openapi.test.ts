@@ -36,6 +36,10 @@ const CORE: [method: string, path: string, success: string][] = [
   ["post", "/v1/queues/{queue}/pause", "200"],
   ["post", "/v1/queues/{queue}/resume", "200"],
   ["patch", "/v1/queues/{queue}/config", "200"],
+  ["get", "/v1/queues/{queue}/limits", "200"],
+  ["put", "/v1/queues/{queue}/limits/{kind}/{value}/pause", "200"],
+  ["delete", "/v1/queues/{queue}/limits/{kind}/{value}/pause", "200"],
+  ["get", "/v1/jobs/{id}/explain", "200"],
   ["get", "/v1/history/summary", "200"],
   ["get", "/metrics", "200"],
   ["get", "/healthz", "200"],
@@ -70,7 +74,7 @@ it("names parameters, bodies, answers and problems of each call", () => {
     expect(inPath.map(({ name }) => name)).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name));
     expect(inPath.every(({ required }) => required)).toBe(true);
     expect(Object.keys(operation.responses)).toContain(success);
-    expect(operation.requestBody === undefined).toBe(!/^(post|patch)$/.test(method));
+    expect(operation.requestBody === undefined).toBe(!/^(post|put|patch)$/.test(method));
     for (const [status, { content }] of Object.entries(operation.responses)) {
       if (Number(status) < 400) continue;
       const { schema, example } = content!["application/problem+json"]!;
@@ -117,14 +121,18 @@ it("reaches every call that it describes", async () => {
     "/v1/queues/{queue}/jobs": { task: "any", delay: "1h" },
     "/v1/jobs": { task: "any", delay: "1h" },
     "/v1/queues/{queue}/config": {},
+    "/v1/queues/{queue}/limits/{kind}/{value}/pause": { for: "1m" },
   };
-  const last = (one: [string, string, string]) => (one[0] === "delete" ? 1 : 0);
+  const last = ([method]: [string, string, string]) => (method === "delete" ? 1 : 0);
   for (const [method, path, success] of [...CORE].sort((a, b) => last(a) - last(b))) {
-    const body = method === "get" ? undefined : bodies[path];
-    const response = await ask(path.replace("{queue}", "q-reach").replace("{id}", id), {
-      method: method.toUpperCase(),
-      body,
-    });
+    const body = method === "get" || method === "delete" ? undefined : bodies[path];
+    const response = await ask(
+      path.replace("{queue}", "q-reach").replace("{id}", id).replace("{kind}/{value}", "tenant/acme"),
+      {
+        method: method.toUpperCase(),
+        body,
+      },
+    );
     expect(`${method} ${path} ${response.status}`).toBe(`${method} ${path} ${success}`);
     const media = response.headers.get("content-type")?.split(";")[0];
     const content = document.paths[path]![method]!.responses[success]!.content;
