@@ -7,8 +7,11 @@ import {
   defineTask,
   type EnqueuedJobHandle,
   type EnqueueOutcome,
+  type Explanation,
   type InputOf,
   type Json,
+  type KeyState,
+  type QueueConfig,
   type ResultOf,
   snooze,
   type TaskName,
@@ -166,6 +169,37 @@ it("types the client by its tasks", () => {
   compiles(() => client.queue("mail").configure({ concurency: 5 }));
   // @ts-expect-error: no token where a URL should be
   compiles(() => createClient({ token: "x" }));
+});
+
+it("types the settings of queues", () => {
+  const compiles = (_: () => unknown) => {};
+  const queue = createClient({ url: "http://x" }).queue("hooks");
+  const rateLimit = { limit: 10, per: "1s", burst: 20 } as const;
+
+  compiles(() => {
+    queue.configure({ rateLimit, ageing: { per: "1m", priority: 1 }, tasks: { mail: { concurrency: 2 } } });
+    queue.configure({ limits: { tenant: { concurrency: null, rateLimit, values: { big: { concurrency: 9 } } } } });
+    queue.configure({
+      limits: { tenant: { values: { big: null } }, vendor: null },
+      fairness: { weights: { a: null } },
+    });
+    queue.configure({ rateLimit: null, ageing: null, tasks: null, limits: null, fairness: null });
+    expectTypeOf(queue.keys({ kind: "tenant" })).toEqualTypeOf<Promise<KeyState[]>>();
+    expectTypeOf(queue.pauseKey("tenant", "acme", { for: "1m" })).toEqualTypeOf<Promise<KeyState>>();
+    expectTypeOf(createClient({ url: "http://x" }).job("q:0:1").explain()).toEqualTypeOf<Promise<Explanation>>();
+  });
+  // @ts-expect-error: a rate limit is one value
+  compiles(() => queue.configure({ rateLimit: { limit: 10, burst: 5 } }));
+  // @ts-expect-error: a unit is missing
+  compiles(() => queue.configure({ rateLimit: { limit: 10, per: "1" } }));
+  // @ts-expect-error: no setting of a task
+  compiles(() => queue.configure({ tasks: { mail: { slots: 2 } } }));
+  // @ts-expect-error: values hold no values
+  compiles(() => queue.configure({ limits: { tenant: { values: { big: { values: {} } } } } }));
+  // @ts-expect-error: for how long
+  compiles(() => queue.pauseKey("tenant", "acme", { reason: "x" }));
+  // @ts-expect-error: code takes nothing back
+  compiles((): QueueConfig => ({ limits: { tenant: null } }));
 });
 
 it("takes any task where none are named", () => {
