@@ -45,7 +45,7 @@ export interface TaskOptions<Name extends string = string, Schema extends Standa
   meta?: { readonly [key: string]: Json };
   /** What its jobs touch, by kind, at most 8: `(payload) => ({ customer: payload.customer })`. */
   keys?: OfPayload<Keys, SchemaOutput<Schema>>;
-  /** How much a job takes of the rate limits of its kinds, 1 to 1,000,000. Only of kinds that are in `keys`. @default 1 of each */
+  /** How much a job takes of the rate limits of its kinds, 1 to 1,000,000; counts for the kinds that it has. @default 1 of each */
   cost?: OfPayload<{ [kind: string]: number }, SchemaOutput<Schema>>;
   /** Jobs of a queue with the same one run one at a time, in order of acceptance. */
   orderingKey?: OfPayload<string, SchemaOutput<Schema>>;

@@ -66,9 +66,12 @@ export function readFlow(task: AnyTaskDeclaration): TaskFlow {
     else if (value !== undefined) given[option] = value;
   }
   const checked = check(given);
-  const wrong = checked.ok ? (fixedInstant(checked.options) ?? contradiction(checked.options, {}, 0)) : checked.wrong;
+  const fixed = checked.ok ? checked.options : {};
+  const wrong = checked.ok
+    ? (fixedInstant(fixed) ?? contradiction(fixed, fixed.keys ? { options: fixed } : {}, 0))
+    : checked.wrong;
   if (wrong) throw new TypeError(`Task "${task.name}": ${wrong.path} ${wrong.message}.`);
-  return { name: task.name, fixed: checked.ok ? checked.options : {}, calls };
+  return { name: task.name, fixed, calls };
 }
 
 function fixedInstant({ deadline }: FlowOptions): Wrong | null {
@@ -91,18 +94,18 @@ export function askFlow(task: TaskFlow, calls: readonly FlowCall[], payload: unk
       const value = make(payload);
       if (value === undefined) continue;
       const strange = strangeness(option, value);
-      if (strange) return { ok: false, wrong: ofPayload(task, option, strange, "which is no value of it") };
+      if (strange) return { ok: false, wrong: ofPayload(task, option, `${strange}, which it cannot be`) };
       made[option] = value;
     } catch (thrown) {
-      const what = thrown instanceof Error ? thrown.name : `a ${typeof thrown}`;
-      return { ok: false, wrong: ofPayload(task, option, "nothing", `but throw ${cut(what)}`) };
+      const what = thrown instanceof Error ? String(thrown.name) : `a ${typeof thrown}`;
+      return { ok: false, wrong: ofPayload(task, option, `throw ${cut(what)}`) };
     }
   }
   try {
     return { ok: true, json: JSON.stringify(made) };
   } catch {
     const [[option]] = calls as [FlowCall];
-    return { ok: false, wrong: ofPayload(task, option, "what JSON cannot hold", "which is no value of it") };
+    return { ok: false, wrong: ofPayload(task, option, "what JSON cannot hold") };
   }
 }
 
@@ -110,6 +113,8 @@ export function askFlow(task: TaskFlow, calls: readonly FlowCall[], payload: unk
 function strangeness(option: FlowOption, value: unknown): string | null {
   if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
   if (typeof value !== "object" || value === null || value instanceof Date || Array.isArray(value)) return null;
+  // Nobody waits for it any more.
+  if (value instanceof Promise) value.catch(() => {});
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return `a ${cut(String(prototype.constructor?.name))}`;
   if (option !== "keys" && option !== "cost") return null;
@@ -119,14 +124,16 @@ function strangeness(option: FlowOption, value: unknown): string | null {
   return unsaid ? `{ ${cut(unsaid[0])}: ${typeof unsaid[1]} }` : null;
 }
 
-/** `made` is JSON text of what the task's functions gave for the payload. The job's own options go before all that is the task's. */
+/**
+ * `made` is JSON text of what the task's functions gave for the payload. The job's own options go before all that is the
+ * task's.
+ */
 export function resolveFlow(task: TaskFlow, own: OwnFlow, made: string, now: number): Resolved {
   const given = JSON.parse(made);
   const asked = check(given);
   if (!asked.ok) {
     const option = optionOf(asked.wrong);
-    const came = JSON.stringify(given[option]);
-    return { ok: false, wrong: ofPayload(task, option, came, `but ${asked.wrong.path} ${asked.wrong.message}`) };
+    return { ok: false, wrong: ofPayload(task, option, came(given[option], asked.wrong)) };
   }
   const flow: FlowOptions = { ...task.fixed, ...asked.options, ...own.options };
   if (own.options.cost === undefined) flow.cost = ofKinds(flow.cost, flow.keys);
@@ -135,7 +142,6 @@ export function resolveFlow(task: TaskFlow, own: OwnFlow, made: string, now: num
   return { ok: true, fields: toWire(flow, now) };
 }
 
-/** A task's cost counts for the kinds that the job has. */
 function ofKinds(cost: FlowOptions["cost"], keys: FlowOptions["keys"]): FlowOptions["cost"] {
   return cost && Object.fromEntries(Object.entries(cost).filter(([kind]) => Object.hasOwn(keys ?? {}, kind)));
 }
@@ -148,7 +154,8 @@ interface Contradiction extends Wrong {
 function contradiction(flow: FlowOptions, own: Partial<OwnFlow>, now: number): Contradiction | null {
   const { keys = {}, cost = {}, unique, deadline } = flow;
   const kind = Object.keys(cost).find((one) => cost[one] !== undefined && !(Object.hasOwn(keys, one) && keys[one]));
-  if (own.options?.cost && kind !== undefined) {
+  // A task's cost counts for the kinds that the job has, whoever gives them.
+  if (kind !== undefined && own.options?.cost) {
     const there = Object.keys(keys).join(", ") || "none";
     return { path: joinPath("cost", kind), message: `is of no kind in keys: there are ${there}` };
   }
@@ -186,15 +193,19 @@ function blame(wrong: Contradiction, task: TaskFlow, own: OwnFlow, made: FlowOpt
   if (!Object.hasOwn(FLOW, option) || Object.hasOwn(own.options, option)) return { path, message };
   for (const culprit of [option, beside as FlowOption]) {
     if (Object.hasOwn(made, culprit)) {
-      return ofPayload(task, culprit, JSON.stringify(made[culprit]), `but ${path} ${message}`);
+      return ofPayload(task, culprit, came(made[culprit], wrong));
     }
   }
   const mine = beside === "unique" ? "unique.wait" : beside!;
   return { path: mine, message: `leaves no time before the deadline of task "${task.name}", ${task.fixed.deadline}` };
 }
 
-function ofPayload(task: TaskFlow, option: string, came: string, why: string): Wrong {
-  return { path: "payload", message: `makes task "${task.name}" give ${cut(came, 120)} for its ${option}, ${why}` };
+function ofPayload(task: TaskFlow, option: FlowOption, what: string): Wrong {
+  return { path: "payload", message: `makes ${option} of task "${task.name}" ${what}` };
+}
+
+function came(value: unknown, { path, message }: Wrong): string {
+  return `${cut(JSON.stringify(value), 120)}, but ${path} ${message}`;
 }
 
 function optionOf({ path }: Wrong): FlowOption {
