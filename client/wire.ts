@@ -563,6 +563,8 @@ export type BulkReply = ("changed" | "unchanged" | "refused" | "absent")[];
 export interface PokeReply {
   nextWakeAt: number | null;
   paused: boolean;
+  /** The version of the code's schedules that the queue goes by; absent: code declares none for it. */
+  schedules?: string;
   historyKeepMs: number;
   historyKeepDeadMs: number;
 }
@@ -602,7 +604,8 @@ export interface QueueRpc {
   /** Closes a key for so long; 0 opens it. */
   pauseKey(kind: string, value: string, forMs: number, reason: string | null): Promise<Reply<{ key: KeyReport }>>;
   explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>>;
-  schedules(): Promise<ScheduleReport[]>;
+  /** By name, from the one after `after` on. */
+  schedules(after: string | null, limit: number): Promise<ScheduleReport[]>;
   schedule(name: string): Promise<ScheduleReport | null>;
   putSchedule(name: string, input: ScheduleInput): Promise<Reply<{ schedule: ScheduleReport; created: boolean }>>;
   removeSchedule(name: string): Promise<Reply<object>>;

@@ -4,13 +4,15 @@
  * @module
  */
 import type { HistoryPort, Parcel, ParcelReply, Ticket } from "../client/wire.ts";
-import type { CodeSettings, Storage } from "./engine/ports.ts";
+import type { CodeSchedules, CodeSettings, Storage } from "./engine/ports.ts";
 
 export interface ShellPorts {
   queue: string;
   partition: number;
   storage: Storage;
   settings: CodeSettings;
+  /** Absent: none. */
+  schedules?: CodeSchedules;
   /** One alarm. `set` belongs to the same commit as the writes before it in the same turn. */
   alarm: { get(): Promise<number | null>; set(at: number): void };
   /** Wakes consumers. May throw; a ticket that is lost is sent again. */

@@ -18,7 +18,7 @@ import type {
   SettingsPatch,
   Ticket,
 } from "../client/wire.ts";
-import type { CodeSettings } from "./engine/ports.ts";
+import type { CodeSchedules, CodeSettings } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
 import { QueueShell } from "./shell.ts";
 import { durableStorage } from "./storage.ts";
@@ -27,6 +27,8 @@ import { durableStorage } from "./storage.ts";
 export interface QueueObjectOptions<Env> {
   /** The settings that code gives to a queue. */
   settings(queue: string): CodeSettings;
+  /** The schedules that code declares for a queue; undefined: none. */
+  schedules?(queue: string): CodeSchedules | undefined;
   history(env: Env): HistoryPort;
   sendTickets(env: Env, tickets: Ticket[]): Promise<void>;
   /** Hands parcels to the object of another queue. */
@@ -106,8 +108,8 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   explain(seq: number) {
     return this.#shell.explain(seq);
   }
-  schedules() {
-    return this.#shell.schedules();
+  schedules(after: string | null, limit: number) {
+    return this.#shell.schedules(after, limit);
   }
   schedule(name: string) {
     return this.#shell.schedule(name);
@@ -160,6 +162,7 @@ function ports<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptio
     partition: Number(name.slice(colon + 1)),
     storage: durableStorage(ctx.storage),
     settings: options.settings(queue),
+    schedules: options.schedules?.(queue),
     alarm: {
       get: () => ctx.storage.getAlarm(),
       set: (at) => {

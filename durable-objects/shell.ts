@@ -155,12 +155,12 @@ export class QueueShell implements QueueRpc {
     return explanation ? { ok: true, explanation } : notFound(this.#idOf(seq));
   }
 
-  async schedules(): Promise<ScheduleReport[]> {
-    return this.#runner.look(schedules.list) ?? [];
+  async schedules(after: string | null, limit: number): Promise<ScheduleReport[]> {
+    return this.#lookAtSchedules((tx) => schedules.list(tx, after, limit)) ?? [];
   }
 
   async schedule(name: string): Promise<ScheduleReport | null> {
-    return this.#runner.look((tx) => schedules.get(tx, name));
+    return this.#lookAtSchedules((tx) => schedules.get(tx, name));
   }
 
   async putSchedule(name: string, input: ScheduleInput) {
@@ -198,13 +198,14 @@ export class QueueShell implements QueueRpc {
 
   /** The second waker: does what the alarm would, and tidies what needs no hurry. */
   async poke(): Promise<PokeReply | null> {
-    if (!this.#runner.exists()) return null;
+    if (!this.#runner.exists() && !this.#ports.schedules) return null;
     // What is set is looked up and not believed: to find a lost alarm is what this is for.
     this.#runner.armedAt = await this.#ports.alarm.get();
     this.#runner.run((tx) => {
       wake(tx);
       trimOutbox(tx);
       trimKeys(tx);
+      schedules.trim(tx);
       trimBuckets(tx);
       trimClosures(tx);
     });
@@ -213,6 +214,7 @@ export class QueueShell implements QueueRpc {
     return this.#runner.look((tx) => ({
       nextWakeAt: this.#runner.armedAt,
       paused: tx.books.paused !== null,
+      schedules: this.#ports.schedules?.version,
       historyKeepMs: setting(tx.books, "historyKeepMs"),
       historyKeepDeadMs: setting(tx.books, "historyKeepDeadMs"),
     }));
@@ -245,6 +247,11 @@ export class QueueShell implements QueueRpc {
     const done = this.#runner.run(verb);
     if (done.ok) await this.#runner.register();
     return done;
+  }
+
+  /** A queue that nobody has used has those of the code all the same: it is made when they are looked at. */
+  #lookAtSchedules<Result>(look: (tx: Tx) => Result): Result | null {
+    return this.#ports.schedules ? this.#runner.run(look) : this.#runner.look(look);
   }
 
   #idOf(seq: number): string {

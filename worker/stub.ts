@@ -31,7 +31,7 @@ export function overText(stub: Stub): QueueRpc {
     keys: (kind) => stub.keys(kind),
     pauseKey: (kind, value, forMs, reason) => stub.pauseKey(kind, value, forMs, reason),
     explain: (seq) => stub.explain(seq),
-    schedules: () => stub.schedules(),
+    schedules: (after, limit) => stub.schedules(after, limit),
     schedule: (name) => stub.schedule(name),
     putSchedule: (name, input) => stub.putSchedule(name, input),
     removeSchedule: (name) => stub.removeSchedule(name),

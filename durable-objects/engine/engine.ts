@@ -6,12 +6,13 @@
  */
 import { assert } from "./assert.ts";
 import type { Books } from "./books.ts";
+import { followCode } from "./code-schedules.ts";
 import { sweepLanes } from "./lanes.ts";
 import { bounded, DELIVERY_AT_MOST_MS, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
 import { openBooks } from "./open.ts";
 import { beginFlush, flushDueAt } from "./outbox.ts";
 import { deliveryDueAt } from "./outgoing.ts";
-import type { CodeSettings, Effects, Storage, Tx } from "./ports.ts";
+import type { CodeSchedules, CodeSettings, Effects, Storage, Tx } from "./ports.ts";
 import { isOutdated, migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
 import { decideTickets } from "./tickets.ts";
@@ -21,6 +22,8 @@ export interface EngineOptions {
   partition: number;
   storage: Storage;
   settings: CodeSettings;
+  /** Absent: none. */
+  schedules?: CodeSchedules;
   random?: () => number;
 }
 
@@ -28,14 +31,18 @@ export class Engine {
   readonly #name: Pick<Tx, "queue" | "partition">;
   readonly #storage: Storage;
   readonly #settings: CodeSettings;
+  readonly #schedules: CodeSchedules | null;
   readonly #random: () => number;
   #books: Books | null = null;
+  /** The code's schedules have been taken over. */
+  #followed = false;
   #now = 0;
 
-  constructor({ queue, partition, storage, settings, random = Math.random }: EngineOptions) {
+  constructor({ queue, partition, storage, settings, schedules, random = Math.random }: EngineOptions) {
     this.#name = { queue, partition };
     this.#storage = { sql: bounded(storage.sql), transaction: (run) => storage.transaction(run) };
     this.#settings = settings;
+    this.#schedules = schedules ?? null;
     this.#random = random;
   }
 
@@ -62,6 +69,8 @@ export class Engine {
           assert(this.#books, "a migrated storage has books");
         }
         const tx = this.#tx(this.#books, now, due);
+        if (!this.#followed) followCode(tx, this.#schedules?.inputs ?? new Map());
+        this.#followed = true;
         const result = verb(tx);
         sweepLanes(tx);
         const tickets = decideTickets(tx);
@@ -75,6 +84,7 @@ export class Engine {
       });
     } catch (error) {
       this.#books = null;
+      this.#followed = false;
       throw error;
     }
   }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Channel, Settings } from "../../client/wire.ts";
+import type { Channel, ScheduleInput, Settings } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 
 export type SqlValue = string | number | null;
@@ -25,6 +25,13 @@ export interface Storage {
 
 /** The settings of a queue as code gives them; what is absent has Millrace's default. */
 export type CodeSettings = Partial<Settings>;
+
+/** The schedules that code declares for a queue, by name. */
+export interface CodeSchedules {
+  /** Another one whenever any of them is another. */
+  version: string;
+  inputs: ReadonlyMap<string, ScheduleInput>;
+}
 
 /** What a verb works in. */
 export interface Tx {

@@ -164,6 +164,7 @@ CREATE TABLE schedule_runs (
   name TEXT NOT NULL,
   instant INTEGER NOT NULL,
   seq INTEGER NOT NULL,
+  backfilled INTEGER NOT NULL CHECK (backfilled IN (0, 1)),
   PRIMARY KEY (name, instant)
 ) STRICT, WITHOUT ROWID;
 `;
