@@ -132,6 +132,9 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   bulk(input: BulkInput) {
     return this.#shell.bulk(input);
   }
+  forget() {
+    return this.#shell.forget();
+  }
   poke() {
     return this.#shell.poke();
   }

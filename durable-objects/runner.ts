@@ -6,6 +6,7 @@
  */
 import { Courier } from "./courier.ts";
 import { Engine } from "./engine/engine.ts";
+import { isForgotten, remember } from "./engine/forget.ts";
 import * as operate from "./engine/operate.ts";
 import type { Effects, Tx } from "./engine/ports.ts";
 import { Flusher } from "./flusher.ts";
@@ -91,10 +92,17 @@ export class Runner {
   /** Makes the queue known before its first enqueue is answered; when the registry fails, later. */
   register(): Promise<void> {
     if (this.look((tx) => tx.books.registered) ?? true) return Promise.resolve();
+    if (this.look(isForgotten)) this.#commit(remember);
     this.#registering ??= this.#tryRegister().finally(() => {
       this.#registering = null;
     });
     return this.#registering;
+  }
+
+  /** The same for what goes on by itself: it does not bring back a queue that was deleted. */
+  registerAgain(): Promise<void> {
+    const deleted = this.look((tx) => !tx.books.registered && isForgotten(tx)) ?? false;
+    return deleted ? Promise.resolve() : this.register();
   }
 
   async #tryRegister(): Promise<void> {

@@ -28,9 +28,9 @@ import type {
   ScheduleReport,
   SettingsPatch,
 } from "../client/wire.ts";
+import { bulk } from "./bulk.ts";
 import { setting } from "./engine/books.ts";
 import { trimBuckets } from "./engine/buckets.ts";
-import { bulk } from "./engine/bulk.ts";
 import type { Engine } from "./engine/engine.ts";
 import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
@@ -46,7 +46,9 @@ import { trimKeys } from "./engine/requests.ts";
 import * as schedules from "./engine/schedules.ts";
 import { DEFAULT_SETTINGS } from "./engine/settings.ts";
 import { readyCount } from "./engine/tally.ts";
+import { trimUniques } from "./engine/unique.ts";
 import { nextDue, wake } from "./engine/wake.ts";
+import { forgetQueue } from "./forget.ts";
 import type { ShellPorts } from "./ports.ts";
 import { Runner } from "./runner.ts";
 
@@ -184,12 +186,16 @@ export class QueueShell implements QueueRpc {
   }
 
   async bulk(input: BulkInput): Promise<BulkReply> {
+    if (!this.#runner.exists()) return input.jobs.map(() => "absent");
+    const { history, queue, partition, within } = this.#ports;
     return bulk(input, {
       run: (verb) => this.#runner.run(verb),
-      cancel: (seq) => this.cancel(seq),
-      retry: (seq) => this.retry(seq),
-      remove: (seq) => this.remove(seq),
+      readMany: (seqs) => within(READ_TIMEOUT_MS, history.readMany(queue, partition, seqs)),
     });
+  }
+
+  async forget(): Promise<Reply<{ upto: number }>> {
+    return forgetQueue(this.#ports, this.#runner);
   }
 
   async rollupSince(upto: number): Promise<Rollup> {
@@ -205,11 +211,12 @@ export class QueueShell implements QueueRpc {
       wake(tx);
       trimOutbox(tx);
       trimKeys(tx);
+      trimUniques(tx);
       schedules.trim(tx);
       trimBuckets(tx);
       trimClosures(tx);
     });
-    await this.#runner.register();
+    await this.#runner.registerAgain();
     await this.#runner.flusher.flush();
     return this.#runner.look((tx) => ({
       nextWakeAt: this.#runner.armedAt,
@@ -235,7 +242,7 @@ export class QueueShell implements QueueRpc {
       this.#runner.arm(this.#ports.now() + ALARM_FALLBACK_MS);
       // Nothing is awaited: no alarm comes while one is at work, and a slow history must not hold up what is due.
       this.#runner.run(wake);
-      this.#ports.background(this.#runner.register());
+      this.#ports.background(this.#runner.registerAgain());
     } catch (error) {
       this.#runner.arm(this.#ports.now() + ALARM_FALLBACK_MS);
       this.#ports.log("error", "alarm_failed", { queue: this.#ports.queue, error: String(error) });

@@ -12,7 +12,9 @@ import { createAuthorizer } from "./middleware/auth.ts";
 import { requestIdOf } from "./middleware/request-id.ts";
 import { openApiDocument } from "./openapi.ts";
 import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
+import { deleteQueue, drainQueue, purgeQueue } from "./routes/empty.ts";
 import { enqueueToQueue, enqueueToTask } from "./routes/enqueue.ts";
+import { listErrors } from "./routes/errors.ts";
 import { explainJob } from "./routes/explain.ts";
 import { healthRoute } from "./routes/health.ts";
 import { cancelJob, deleteJob, getJob, retryJob } from "./routes/jobs.ts";
@@ -20,6 +22,7 @@ import { listKeys, openKey, pauseKey } from "./routes/keys.ts";
 import { LATER_ROUTES } from "./routes/later.ts";
 import { listJobs } from "./routes/list.ts";
 import { getMetrics } from "./routes/metrics.ts";
+import { getOperation, listOperations, startOperation, stopOperation } from "./routes/operations.ts";
 import { configureQueue, getQueue, listQueues, pauseQueue, resumeQueue } from "./routes/queues.ts";
 import { type Answer, type AnyRoute, ok, route, type Services, serve } from "./routes/route.ts";
 import { getSummary } from "./routes/summary.ts";
@@ -110,6 +113,14 @@ const ROUTES: AnyRoute[] = [
   listKeys,
   pauseKey,
   openKey,
+  drainQueue,
+  purgeQueue,
+  deleteQueue,
+  startOperation,
+  listOperations,
+  getOperation,
+  stopOperation,
+  listErrors,
   getSummary,
   getMetrics,
 ];
@@ -142,9 +153,19 @@ function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: s
     log,
     stub: (queue) => deps.stub(c.env, queue),
     history: () => deps.history(c.env),
+    background: (work) => inBackground(c, work),
     requestId,
     tokenScope,
   };
+}
+
+/** A host that gives no context keeps what goes on alive by itself. */
+function inBackground<Env>(c: Ctx<Env>, work: Promise<void>): void {
+  try {
+    c.executionCtx.waitUntil(work);
+  } catch {
+    void work;
+  }
 }
 
 function toResponse(answer: Answer, requestId: string): Response {

@@ -3,9 +3,12 @@
  *
  * @module
  */
-import type { Page, QueueSummary } from "../client/types.ts";
+import type { ErrorGroup, Page, QueueSummary } from "../client/types.ts";
 import type { JobRecord } from "../client/wire.ts";
+import { type ErrorsInput, groupErrors } from "./history/errors.ts";
+import { forgetJobs, forgetRollups } from "./history/forget.ts";
 import { checkHistory, type HistoryHealth } from "./history/health.ts";
+import { type Operations, operationsIn } from "./history/operations.ts";
 import { listQueueHistory, type QueueListInput, readJob } from "./history/read.ts";
 import { type FinishedListInput, type FinishedPage, listFinished } from "./history/recent.ts";
 import { getQueue, listQueues, markPaused } from "./history/registry.ts";
@@ -31,6 +34,10 @@ export interface HistoryReads {
   rollupUpto(queue: string, partition: number): Promise<number>;
   summary(input: SummaryInput, live: LiveRollup[]): Promise<{ items: SummaryItem[]; complete: boolean }>;
   registered(now: number): Promise<RegisteredQueue[]>;
+  errors(input: ErrorsInput): Promise<{ items: ErrorGroup[]; complete: boolean }>;
+  operations: Operations;
+  forgetJobs(queue: string, partition: number, upto: number): Promise<number>;
+  forgetRollups(queue: string, partition: number): Promise<void>;
   check(): Promise<HistoryHealth>;
 }
 
@@ -46,6 +53,10 @@ export function historyReads(db: D1Database): HistoryReads {
     rollupUpto: (queue, partition) => createHistory(db).rollupUpto(queue, partition),
     summary: (input, live) => summarise(db, input, live),
     registered: (now) => registered(db, now),
+    errors: (input) => groupErrors(db, input),
+    operations: operationsIn(db),
+    forgetJobs: (queue, partition, upto) => forgetJobs(db, { queue, partition }, upto),
+    forgetRollups: (queue, partition) => forgetRollups(db, { queue, partition }),
     check: () => checkHistory(db),
   };
 }

@@ -14,6 +14,7 @@ import { createConsumer, type QueueHandler } from "./consumer.ts";
 import { createHistory } from "./history/write.ts";
 import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
+import { runDueOperations } from "./operations/run.ts";
 import { createSweep } from "./scheduled.ts";
 import { overText, type Stub } from "./stub.ts";
 import { sendTickets } from "./tickets.ts";
@@ -22,6 +23,8 @@ export type { BindingNames, MillraceConfig } from "./config.ts";
 export { type HttpOptions, http, LOOPBACK } from "./tasks/http.ts";
 
 const DAY_MS = 86_400_000;
+/** The sweep comes round every minute. */
+const SWEEP_OPERATIONS_MS = 45_000;
 
 /** What {@link createMillrace} gives a Worker to export and to call. */
 export interface Millrace<Tasks> {
@@ -90,6 +93,11 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
         const { historyKeepMs = 7 * DAY_MS, historyKeepDeadMs = 30 * DAY_MS } = queueSettings(config, queue) ?? {};
         return { keepMs: historyKeepMs, keepDeadMs: historyKeepDeadMs };
       },
+      operations: (env) =>
+        runDueOperations(
+          { config, stub: (queue) => deps.stub(env, queue), history: () => deps.history(env), log, requestId: "sweep" },
+          SWEEP_OPERATIONS_MS,
+        ),
       log,
     }),
   };

@@ -18,6 +18,8 @@ export interface SweepDeps<Env> {
   stub(env: Env, queue: string, partition: number): QueueRpc;
   /** What code says about a queue's history, for one that cannot be asked. */
   retention(queue: string): Retention;
+  /** Goes on with operations for a while. */
+  operations(env: Env): Promise<void>;
   log: Log;
 }
 
@@ -27,6 +29,7 @@ export function createSweep<Env>(deps: SweepDeps<Env>) {
     const pokes = new Map<string, PokeReply>();
     await attempt(deps, "sweep_failed", () => pokeOverdue(deps, env, pokes));
     await attempt(deps, "prune_failed", () => prune(deps, env, pokes));
+    await attempt(deps, "operations_failed", () => deps.operations(env));
   };
 }
 

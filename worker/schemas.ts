@@ -221,3 +221,38 @@ export const health = z.object({
   history: z.object({ ok: z.boolean(), fullness: z.number().nullable().describe("0: empty, 1: full.") }),
   object: z.object({ ok: z.boolean() }),
 });
+
+export const operation = z
+  .object({
+    id: text,
+    action: z.enum(["cancel", "retry", "delete", "reschedule", "setPriority"]),
+    filter: z.record(text, text),
+    args: z.object({ runAt: time.optional(), delay: span.optional(), priority: z.int().optional() }).nullable(),
+    rate: z.object({ limit: count, per: span }).nullable(),
+    canary: z
+      .object({ count, minSuccess: z.number(), started: count, completed: count, failed: count })
+      .nullable()
+      .describe("`started`: jobs that went ahead; `completed` and `failed`: how they ended so far."),
+    state: z.enum(["running", "completed", "stopped", "failed"]),
+    reason: text.nullable().describe("Why it stopped or failed."),
+    dryRun: z.boolean(),
+    matched: count.describe("Jobs that the filter found so far."),
+    changed: count,
+    failed: count.describe("Jobs that may not be changed."),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .openapi("Operation");
+
+export const errorGroup = z
+  .object({
+    fingerprint: text,
+    name: text,
+    message: text.describe("Of the latest."),
+    count,
+    first: time,
+    last: time,
+    tasks: z.array(text),
+    examples: z.array(jobId).describe("The latest, at most 5."),
+  })
+  .openapi("ErrorGroup");

@@ -39,6 +39,7 @@ export function overText(stub: Stub): QueueRpc {
     pauseSchedule: (name, paused, reason) => stub.pauseSchedule(name, paused, reason),
     backfill: (name, from, to) => stub.backfill(name, from, to),
     bulk: (input) => stub.bulk(input),
+    forget: () => stub.forget(),
     poke: () => stub.poke(),
     rollupSince: (upto) => stub.rollupSince(upto),
   };

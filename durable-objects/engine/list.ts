@@ -24,6 +24,8 @@ interface Head {
   options: string;
   createdAt: number;
   bytes: number;
+  /** Null where it was not asked for. */
+  fingerprint: string | null;
   /** The history may hold an older form of it. */
   past: boolean;
   answered: boolean;
@@ -32,8 +34,9 @@ interface Head {
 /** One page. Looks at up to a step of rows and says how far it looked. */
 export function list(tx: Tx, input: ListInput): ListReply {
   const below = input.beforeSeq ?? tx.books.nextSeq;
-  const live = liveHeads(tx, below);
-  const gone = goneHeads(tx, below);
+  const prints = input.fingerprint == null ? 0 : 1;
+  const live = liveHeads(tx, below, prints);
+  const gone = goneHeads(tx, below, prints);
   const floor = Math.max(lowest(live), lowest(gone));
   const picked: Head[] = [];
   const hidden: number[] = [];
@@ -56,28 +59,39 @@ export function list(tx: Tx, input: ListInput): ListReply {
   return { items: load(tx, picked), scannedTo, hidden };
 }
 
-function liveHeads(tx: Tx, below: number): Head[] {
+/** What a job's like are grouped by; `FINGERPRINT` of `worker/history/columns.ts` says the same of the history. */
+const fingerprint = (reason: string, error: string): string => `
+  CASE WHEN ${reason} IN ('crashed', 'unknown_task', 'expired', 'superseded') THEN ${reason}
+    ELSE coalesce(${error} ->> 'fingerprint', ${reason}, 'none') END`;
+
+/** Errors are looked into only where `prints` is 1: they are large. */
+function liveHeads(tx: Tx, below: number, prints: 0 | 1): Head[] {
   const rows = tx.sql.exec(
     `SELECT seq, task, state, failures + lapses > 0 AS retrying, options, created_at, reopened_fence > 0 AS past,
-       coalesce(octet_length(payload), 0) AS bytes
-     FROM jobs JOIN lanes ON lanes.id = jobs.lane WHERE seq < ? ORDER BY seq DESC LIMIT ?`,
+       coalesce(octet_length(payload), 0) AS bytes,
+       CASE WHEN ?3 = 1 THEN ${fingerprint("reason", "error")} END AS fingerprint
+     FROM jobs JOIN lanes ON lanes.id = jobs.lane WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2`,
     below,
     STEP_ROWS,
+    prints,
   );
   return rows.map((row) => ({ ...toHead(row), outboxId: null, past: row.past === 1, answered: true }));
 }
 
-function goneHeads(tx: Tx, below: number): Head[] {
+function goneHeads(tx: Tx, below: number, prints: 0 | 1): Head[] {
   const rows = tx.sql.exec(
     `SELECT o.id AS outbox_id, o.kind AS kind, o.created_at AS row_created_at, e.value ->> 0 AS seq,
        CASE o.kind WHEN 'delete' THEN '' ELSE e.value ->> 2 END AS task,
        CASE o.kind WHEN 'delete' THEN 'deleted' ELSE e.value ->> 3 END AS state, 0 AS retrying,
        CASE o.kind WHEN 'delete' THEN '{}' ELSE (e.value ->> 6) ->> 10 END AS options,
-       CASE o.kind WHEN 'delete' THEN 0 ELSE e.value ->> 4 END AS created_at, octet_length(e.value) AS bytes
+       CASE o.kind WHEN 'delete' THEN 0 ELSE e.value ->> 4 END AS created_at, octet_length(e.value) AS bytes,
+       CASE WHEN ?3 = 1 AND o.kind <> 'delete'
+         THEN ${fingerprint("(e.value ->> 6) ->> 0", "((e.value ->> 6) ->> 7)")} END AS fingerprint
      FROM outbox AS o, json_each(o.body) AS e
      WHERE o.min_seq < ?1 AND e.value ->> 0 < ?1 ORDER BY e.value ->> 0 DESC, o.id DESC LIMIT ?2`,
     below,
     STEP_ROWS,
+    prints,
   );
   const sent = sentRanges(tx);
   return rows.map((row) => {
@@ -98,6 +112,7 @@ function toHead(row: Row): Omit<Head, "outboxId" | "past" | "answered"> {
     options: String(row.options),
     createdAt: Number(row.created_at),
     bytes: Number(row.bytes),
+    fingerprint: row.fingerprint === null ? null : String(row.fingerprint),
   };
 }
 
@@ -117,11 +132,12 @@ function latest(heads: Head[]): Head[] {
   return [...bySeq.values()].sort((a, b) => b.seq - a.seq);
 }
 
-function matches(head: Head, { states, task, tag, from, to }: ListInput): boolean {
+function matches(head: Head, { states, task, tag, from, to, fingerprint }: ListInput): boolean {
   if (head.state === "deleted") return false;
   if (task !== null && head.task !== task) return false;
   if (from !== null && head.createdAt < from) return false;
   if (to !== null && head.createdAt >= to) return false;
+  if (fingerprint != null && head.fingerprint !== fingerprint) return false;
   if (tag !== null && !readOptions(head.options).tags.includes(tag)) return false;
   return states === null || states.includes(head.state) || (head.retrying && states.includes("retrying"));
 }

@@ -51,14 +51,21 @@ export function beginFlush({ now, books: { outbox } }: Tx): number | null {
 
 /** Asks the history to forget a job, whatever it has of it up to `fence`. */
 export function appendDelete(tx: Tx, seq: number, fence: number, requests: string | null): void {
+  appendDeletes(tx, [[seq, fence]], requests);
+}
+
+/** The same for many at once. */
+export function appendDeletes(tx: Tx, gone: [seq: number, fence: number][], requests: string | null): void {
+  const seqs = gone.map(([seq]) => seq);
   tx.sql.exec(
     `INSERT INTO outbox (id, kind, count, min_seq, max_seq, high_water, created_at, body, rollup, requests)
-     VALUES (?, 'delete', 0, ?2, ?2, ?, ?, ?, '{}', ?)`,
+     VALUES (?, 'delete', 0, ?, ?, ?, ?, ?, '{}', ?)`,
     noteOutboxRow(tx, 1),
-    seq,
+    Math.min(...seqs),
+    Math.max(...seqs),
     tx.books.nextSeq - 1,
     tx.now,
-    JSON.stringify([[seq, fence]]),
+    JSON.stringify(gone),
     requests,
   );
 }
@@ -190,6 +197,39 @@ export function findInOutbox(tx: Tx, seq: number): JobRecord | "deleted" | null 
   );
   if (!row || !isAnswered(tx, row)) return null;
   return row.kind === "delete" ? "deleted" : recordOf(JSON.parse(String(row.entry)));
+}
+
+/** The same for many jobs, in one walk through the outbox; those of which it has no word are left out. */
+export function findManyInOutbox(tx: Tx, seqs: number[]): Map<number, JobRecord | "deleted"> {
+  if (seqs.length === 0) return new Map();
+  const rows = tx.sql.exec(
+    `SELECT o.id AS id, o.kind AS kind, o.created_at AS created_at, e.value ->> 0 AS seq, e.value AS entry
+     FROM outbox AS o, json_each(o.body) AS e
+     WHERE o.max_seq >= ?2 AND o.min_seq <= ?3 AND e.value ->> 0 IN (SELECT value FROM json_each(?1)) ORDER BY o.id`,
+    JSON.stringify(seqs),
+    Math.min(...seqs),
+    Math.max(...seqs),
+  );
+  const sent = sentRanges(tx);
+  const found = new Map<number, JobRecord | "deleted">();
+  for (const row of rows) {
+    const [id, seq] = [Number(row.id), Number(row.seq)];
+    const past = sent.some((range) => range.id > id && range.minSeq <= seq && seq <= range.maxSeq);
+    if (past || !isAnswered(tx, row)) found.delete(seq);
+    else found.set(seq, row.kind === "delete" ? "deleted" : recordOf(JSON.parse(String(row.entry))));
+  }
+  return found;
+}
+
+/**
+ * Whether a job that the object did not have when the next outbox id was `since`, and has not now, may have been live
+ * in between: then what the history said in between may be old.
+ */
+export function mayHaveMoved(tx: Tx, since: number): (seq: number) => boolean {
+  const [left] = tx.sql.exec("SELECT count(*) AS rows FROM outbox WHERE id >= ?", since);
+  if (Number(left?.rows) < tx.books.nextOutboxId - since) return () => true;
+  const sent = sentRanges(tx).filter(({ id }) => id >= since);
+  return (seq) => sent.some(({ minSeq, maxSeq }) => minSeq <= seq && seq <= maxSeq);
 }
 
 /** Rows whose bodies the history has, by id: what stands before one and within its range is the history's to answer. */

@@ -43,6 +43,12 @@ export class SimHistory {
         }),
       write: (batch) => this.#request(() => this.#apply(batch)),
       read: (_queue, _partition, seq) => this.#request(() => structuredClone(this.rows.get(seq) ?? null)),
+      readMany: (_queue, _partition, seqs) =>
+        this.#request(() => seqs.flatMap((seq) => structuredClone(this.rows.get(seq)) ?? [])),
+      unregister: () =>
+        this.#request(() => {
+          this.registered = false;
+        }),
       rollupUpto: () => this.#request(() => (this.countsAlways ? 0 : this.upto())),
     };
   }

@@ -81,6 +81,8 @@ function faultyHistory(real: HistoryPort): HistoryPort {
     register: through("register"),
     write: through("write"),
     read: through("read"),
+    readMany: through("readMany"),
+    unregister: through("unregister"),
     rollupUpto: through("rollupUpto"),
   };
 }

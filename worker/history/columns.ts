@@ -28,3 +28,11 @@ export function toRecord({ seq, fence, task, state, createdAt, finishedAt, body 
 export function placeOf(field: (typeof ENTRY_BODY)[number]): number {
   return ENTRY_BODY.indexOf(field);
 }
+
+/**
+ * SQL for what a row's like are grouped by: the fingerprint of its error, or the reason of an end that no error tells of.
+ * `durable-objects/engine/list.ts` says the same of jobs that the object has.
+ */
+export const FINGERPRINT = `CASE WHEN body ->> ${placeOf("reason")} IN ('crashed', 'unknown_task', 'expired', 'superseded')
+  THEN body ->> ${placeOf("reason")}
+  ELSE coalesce((body ->> ${placeOf("error")}) ->> 'fingerprint', body ->> ${placeOf("reason")}, 'none') END`;

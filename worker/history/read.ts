@@ -7,7 +7,7 @@ import { and, eq, getTableColumns } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { FinalState } from "../../client/types.ts";
 import type { JobRecord } from "../../client/wire.ts";
-import { type HistoryRow, placeOf, SELECT_ROW, toRecord } from "./columns.ts";
+import { FINGERPRINT, type HistoryRow, placeOf, SELECT_ROW, toRecord } from "./columns.ts";
 import { history } from "./schema.ts";
 
 /** Most rows that one page looks at. A page may be short, or empty, and still not be the last. */
@@ -26,6 +26,8 @@ export interface HistoryFilter {
   from: number | null;
   /** Exclusive. */
   to: number | null;
+  /** Of the error (see `FINGERPRINT`); absent: any. */
+  fingerprint?: string | null;
 }
 
 export interface QueueListInput extends HistoryFilter {
@@ -49,6 +51,18 @@ export async function readJob(
     .from(history)
     .where(and(eq(history.queue, queue), eq(history.partition, partition), eq(history.seq, seq)));
   return rows[0] ? toRecord(rows[0]) : null;
+}
+
+/** Those of the jobs that the history holds, in their latest form. */
+export async function readJobs(db: D1Database, queue: string, partition: number, seqs: number[]): Promise<JobRecord[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT ${SELECT_ROW} FROM json_each(?3) AS e CROSS JOIN history AS h
+       ON h.queue = ?1 AND h.partition = ?2 AND h.seq = e.value`,
+    )
+    .bind(queue, partition, JSON.stringify(seqs))
+    .all<HistoryRow>();
+  return results.map(toRecord);
 }
 
 /**
@@ -83,7 +97,7 @@ const notCompletedOfQueue = `
 
 const pageOf = (window: string) => `
 SELECT ${SELECT_ROW} FROM (SELECT * ${window} LIMIT ${SCAN_ROWS})
-WHERE ${matches("created_at", 4)} ORDER BY seq DESC LIMIT ?9`;
+WHERE ${matches("created_at", 4)} ORDER BY seq DESC LIMIT ?10`;
 
 /** The last row looked at, when there may be more beyond it. */
 const edgeOf = (window: string) => `SELECT seq, created_at AS "createdAt" ${window} LIMIT 1 OFFSET ${SCAN_ROWS - 1}`;
@@ -94,17 +108,18 @@ function bindingsOf(input: QueueListInput): unknown[] {
 
 /** SQL that holds for rows that match a `HistoryFilter`, whose `filterValues` are bound from `?first` on. */
 export function matches(instant: "created_at" | "finished_at", first: number): string {
-  const [states, task, tag, from, to] = [0, 1, 2, 3, 4].map((index) => `?${first + index}`);
+  const [states, task, tag, from, to, fingerprint] = [0, 1, 2, 3, 4, 5].map((index) => `?${first + index}`);
   return `(${states} IS NULL OR state IN (SELECT value FROM json_each(${states})))
   AND (${task} IS NULL OR task = ${task})
   AND (${tag} IS NULL OR EXISTS (SELECT 1 FROM json_each(body ->> ${placeOf("options")}, '$.tags') WHERE value = ${tag}))
   AND (${from} IS NULL OR ${instant} >= ${from})
-  AND (${to} IS NULL OR ${instant} < ${to})`;
+  AND (${to} IS NULL OR ${instant} < ${to})
+  AND (${fingerprint} IS NULL OR ${FINGERPRINT} = ${fingerprint})`;
 }
 
 export function filterValues(filter: HistoryFilter): unknown[] {
   const states = filter.states === null ? null : JSON.stringify(filter.states);
-  return [states, filter.task, filter.tag, filter.from, filter.to];
+  return [states, filter.task, filter.tag, filter.from, filter.to, filter.fingerprint ?? null];
 }
 
 /** Whether to look the asked-for jobs up in the index of what did not complete: it is not in the order of the list. */

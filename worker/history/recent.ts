@@ -59,7 +59,7 @@ async function scanOthers(db: D1Database, input: FinishedListInput): Promise<Fin
   const [page, edge] = await db.batch<Row>([
     db
       .prepare(
-        `${SELECT} FROM (SELECT * ${OTHERS} LIMIT ${SCAN_ROWS}) WHERE ${matches("finished_at", 7)} ${ORDER} LIMIT ?12`,
+        `${SELECT} FROM (SELECT * ${OTHERS} LIMIT ${SCAN_ROWS}) WHERE ${matches("finished_at", 7)} ${ORDER} LIMIT ?13`,
       )
       .bind(...bounds, ...filterValues(input), input.limit),
     db.prepare(`SELECT queue, partition, ${SELECT_ROW} ${OTHERS} LIMIT 1 OFFSET ${SCAN_ROWS - 1}`).bind(...bounds),
@@ -79,7 +79,7 @@ const COMPLETED = `FROM (SELECT name, partition AS part FROM queues
 
 async function scanCompleted(db: D1Database, input: FinishedListInput): Promise<FinishedPage> {
   const page = await db
-    .prepare(`${SELECT} ${COMPLETED} ${ORDER} LIMIT ?10`)
+    .prepare(`${SELECT} ${COMPLETED} ${ORDER} LIMIT ?11`)
     .bind(...cursorValues(input.cursor), ...filterValues(input), input.limit)
     .all<Row>();
   const items = page.results.map(toFinished);

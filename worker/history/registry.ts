@@ -27,6 +27,11 @@ export async function register(db: D1Database, queue: string, partition: number,
     .onConflictDoNothing();
 }
 
+/** Takes an object off the lists and the sweeper's round. Changes nothing when it is not on them. */
+export async function unregister(db: D1Database, queue: string, partition: number): Promise<void> {
+  await drizzle(db).delete(queues).where(isPartition(queue, partition));
+}
+
 const SUMMARY = {
   name: queues.name,
   partitions: sql<number>`count(*)`,

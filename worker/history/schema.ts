@@ -8,7 +8,7 @@
  */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { FinalState } from "../../client/types.ts";
+import type { FinalState, Operation, OperationAction } from "../../client/types.ts";
 
 /**
  * Every finished job, in its latest form: what lists filter and order by, and all the rest of the record as one JSON
@@ -72,4 +72,29 @@ export const queues = sqliteTable(
     updatedAt: integer("updated_at").notNull(),
   },
   (table) => [primaryKey({ columns: [table.name, table.partition] })],
+);
+
+/** Operations over many jobs: what was asked for, and how far they have come. */
+export const operations = sqliteTable(
+  "operations",
+  {
+    /** Sorts by the time of its beginning. */
+    id: text("id").primaryKey(),
+    action: text("action").$type<OperationAction>().notNull(),
+    /** JSON text of an `OperationAsked`. */
+    asked: text("asked").notNull(),
+    state: text("state").$type<Operation["state"]>().notNull(),
+    reason: text("reason"),
+    matched: integer("matched").notNull(),
+    changed: integer("changed").notNull(),
+    failed: integer("failed").notNull(),
+    /** JSON text of an `OperationProgress`. */
+    progress: text("progress").notNull(),
+    /** Who works on it, and until when nobody else does. */
+    lease: text("lease"),
+    leaseUntil: integer("lease_until").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (table) => [index("operations_running").on(table.id).where(sql`state = 'running'`)],
 );

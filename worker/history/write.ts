@@ -6,8 +6,8 @@
 import type { HistoryBatch, HistoryPort, Rollup } from "../../client/wire.ts";
 import { placeOf } from "./columns.ts";
 import { DROPPED, droppedAt, fullnessOf, MAX_BYTES } from "./fullness.ts";
-import { readJob } from "./read.ts";
-import { register } from "./registry.ts";
+import { readJob, readJobs } from "./read.ts";
+import { register, unregister } from "./registry.ts";
 import { spanOf } from "./rollups.ts";
 
 /** D1 takes values of 2 MB; the local runtime takes more, so the limit is held here. */
@@ -38,6 +38,8 @@ export function createHistory(db: D1Database, options: HistoryOptions = {}): His
     fullness: () => fullness,
     register: (queue, partition, now) => register(db, queue, partition, now),
     read: (queue, partition, seq) => readJob(db, queue, partition, seq),
+    readMany: (queue, partition, seqs) => readJobs(db, queue, partition, seqs),
+    unregister: (queue, partition) => unregister(db, queue, partition),
     async write(batch) {
       const statements = [
         ...batch.records.map((records) => upsert(db, batch, records, fullness)),

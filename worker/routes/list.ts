@@ -4,11 +4,11 @@
  * @module
  */
 import type { FinalState, Job, Page } from "../../client/types.ts";
-import type { JobRecord, ListInput } from "../../client/wire.ts";
+import type { ListInput } from "../../client/wire.ts";
 import { queueSettings } from "../config.ts";
-import type { FinishedJob } from "../history/recent.ts";
 import { parseInstant } from "../instant.ts";
 import { toJob } from "../job.ts";
+import { isCurrent, isFinal, readPage } from "../listing.ts";
 import { refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { job, jobFilter, pageOf } from "../schemas.ts";
@@ -16,7 +16,6 @@ import { readCursor, writeCursor } from "./cursor.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
 
 const DEFAULT_LIMIT = 50;
-const FINAL: readonly string[] = ["completed", "dead", "cancelled"];
 
 type Filter = Omit<ListInput, "beforeSeq">;
 
@@ -28,18 +27,25 @@ export const listJobs = route({
   answers: { 200: { description: "A page; short or empty ones may have a next.", schema: pageOf(job) } },
   errors: ["not_found"],
   async handle(call) {
-    const { queue, cursor, state, task, tag, from, to, limit } = call.query;
-    const filter: Filter = {
-      limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
-      states: state === undefined ? null : ([...new Set(state.split(","))] as ListInput["states"]),
-      task: task ?? null,
-      tag: tag ?? null,
-      from: from === undefined ? null : parseInstant(from),
-      to: to === undefined ? null : parseInstant(to),
-    };
+    const { queue, cursor, limit, ...asked } = call.query;
+    const filter: Filter = { ...toFilter(asked), limit: limit === undefined ? DEFAULT_LIMIT : Number(limit) };
     return queue === undefined ? listEnded(call, filter, cursor) : listQueue(call, queue, filter, cursor);
   },
 });
+
+type Asked = { [Field in "state" | "task" | "tag" | "from" | "to" | "fingerprint"]?: string | undefined };
+
+/** A checked query in the form in which lists take it. */
+export function toFilter({ state, task, tag, from, to, fingerprint }: Asked) {
+  return {
+    states: state === undefined ? null : ([...new Set(state.split(","))] as ListInput["states"]),
+    task: task ?? null,
+    tag: tag ?? null,
+    from: from === undefined ? null : parseInstant(from),
+    to: to === undefined ? null : parseInstant(to),
+    fingerprint: fingerprint ?? null,
+  };
+}
 
 export function badCursor(): Answer {
   return refuse("invalid_request", "This cursor is none that a page of this list was answered with: begin without.", [
@@ -58,34 +64,8 @@ async function listQueue(call: Services, queue: string, filter: Filter, cursor: 
   } satisfies Page<Job>);
 }
 
-/**
- * One page of object and history together. The object is asked first: what leaves it afterwards is in the history by
- * the time that is read, so nothing falls between. Below where one of them stopped looking nothing is shown yet, and
- * the next page begins there. For a job that both have, the object's word counts.
- */
-async function readPage(
-  call: Services,
-  queue: string,
-  input: ListInput,
-): Promise<{ records: JobRecord[]; nextSeq: number | null }> {
-  const here = await call.stub(queue).list(input);
-  const states = input.states?.filter((state): state is FinalState => FINAL.includes(state)) ?? null;
-  const nothing = { items: [] as JobRecord[], scannedTo: null };
-  const past =
-    states?.length === 0 ? nothing : await call.history().jobsOfQueue({ ...input, states, queue, partition: 0 });
-  const floor = Math.max(here.scannedTo ?? 0, past.scannedTo ?? 0);
-  const hidden = new Set([...here.hidden, ...here.items.map(({ seq }) => seq)]);
-  const records = [...here.items, ...past.items.filter(({ seq }) => !hidden.has(seq))]
-    .filter(({ seq }) => seq >= floor)
-    .sort((a, b) => b.seq - a.seq);
-  if (records.length > input.limit) {
-    return { records: records.slice(0, input.limit), nextSeq: records[input.limit - 1]!.seq };
-  }
-  return { records, nextSeq: floor > 0 ? floor : null };
-}
-
 async function listEnded(call: Services, filter: Filter, cursor: string | undefined): Promise<Answer> {
-  const unfinished = filter.states?.filter((state) => !FINAL.includes(state)) ?? [];
+  const unfinished = filter.states?.filter((state) => !isFinal(state)) ?? [];
   if (unfinished.length > 0) {
     return refuse(
       "invalid_request",
@@ -104,17 +84,4 @@ async function listEnded(call: Services, filter: Filter, cursor: string | undefi
       .map(({ queue, partition, record }) => toJob(queue, partition, record)),
     nextCursor: page.nextCursor === null ? null : writeCursor("finished", page.nextCursor),
   } satisfies Page<Job>);
-}
-
-/** False for a job that was retried or deleted since; its latest form comes into the history within seconds of its end. */
-async function isCurrent(call: Services, { queue, partition, record }: FinishedJob): Promise<boolean> {
-  if (partition !== 0 || queueSettings(call.config, queue) === null) return true;
-  try {
-    const here = await call.stub(queue).get(record.seq);
-    return here === null || (here !== "deleted" && here.fence === record.fence);
-  } catch (error) {
-    // One queue in trouble does not take the list from all others.
-    call.log("warn", "list_unchecked", { requestId: call.requestId, queue, error: String(error) });
-    return true;
-  }
 }

@@ -22,6 +22,8 @@ export interface Services {
   /** The object of a queue's partition 0. Take a new one after an error: the broken one stays broken. */
   stub(queue: string): QueueRpc;
   history(): HistoryReads;
+  /** Goes on with work after the answer, for at most 30 s. It must not reject. */
+  background(work: Promise<void>): void;
   requestId: string;
   /** Names the caller's token without telling it. */
   tokenScope: string;
@@ -40,7 +42,7 @@ export interface Call<Params, Query, Body> extends Services {
 /** A success. `text` goes out as it is, `body` as JSON. */
 export interface Success {
   ok: true;
-  status: 200 | 201 | 204;
+  status: 200 | 201 | 202 | 204;
   body?: unknown;
   text?: string;
   headers?: Record<string, string>;

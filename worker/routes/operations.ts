@@ -1,0 +1,108 @@
+/**
+ * Operations: one thing done to all jobs that a filter finds.
+ *
+ * @module
+ */
+import { z } from "@hono/zod-openapi";
+import type { ErrorCode, Operation, OperationAction, Page } from "../../client/types.ts";
+import type { OperationAsked } from "../history/operations.ts";
+import { newOperationId, operationBody, readOperation, toOperation } from "../operations/ask.ts";
+import { runOperation } from "../operations/run.ts";
+import { type Refused, refuse } from "../problem.ts";
+import { operation, pageOf, paging } from "../schemas.ts";
+import { readCursor, writeCursor } from "./cursor.ts";
+import { badCursor } from "./list.ts";
+import { ok, route, type Services, type Success } from "./route.ts";
+
+const DEFAULT_LIMIT = 50;
+/** After an answer an invocation may go on for 30 s; the sweep goes on with what is left. */
+const RUN_MS = 20_000;
+
+const params = z.strictObject({ id: z.string().meta({ example: "op-0mhxqyy3k-3f2b8c71d9aa" }) });
+const answers = { 200: { description: "The operation.", schema: operation } };
+export const accepted = { 202: { description: "It has begun.", schema: operation } };
+export const bodyErrors: ErrorCode[] = ["unsupported_media_type", "payload_too_large"];
+
+export const startOperation = route({
+  method: "post",
+  path: "/v1/operations",
+  summary: "Do one thing to all jobs that a filter finds, in steps",
+  body: { schema: operationBody },
+  answers: accepted,
+  errors: ["not_found", ...bodyErrors],
+  async handle(call) {
+    const asked = readOperation(call.config, call.body, Date.now());
+    if (!asked.ok) return asked;
+    const { ok: _, ...rest } = asked;
+    return begin(call, call.body.action, rest);
+  },
+});
+
+export const listOperations = route({
+  method: "get",
+  path: "/v1/operations",
+  summary: "Operations, newest first",
+  query: paging,
+  answers: { 200: { description: "A page.", schema: pageOf(operation) } },
+  errors: [],
+  async handle(call) {
+    const { cursor } = call.query;
+    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
+    const place = cursor === undefined ? null : readCursor("operations", cursor);
+    if (cursor !== undefined && place === null) return badCursor();
+    const rows = await call.history().operations.list(place?.[0] ?? null, limit);
+    const nextCursor = rows.length < limit ? null : writeCursor("operations", [rows.at(-1)!.id]);
+    return ok({ items: rows.map(toOperation), nextCursor } satisfies Page<Operation>);
+  },
+});
+
+export const getOperation = route({
+  method: "get",
+  path: "/v1/operations/{id}",
+  summary: "How far an operation has come",
+  params,
+  answers,
+  errors: ["not_found"],
+  async handle(call) {
+    const row = await call.history().operations.get(call.params.id);
+    if (row === null) return absent(call.params.id);
+    // Who waits for it helps it on: the sweep comes round once a minute.
+    if (row.state === "running") goOn(call, row.id);
+    return ok(toOperation(row));
+  },
+});
+
+export const stopOperation = route({
+  method: "delete",
+  path: "/v1/operations/{id}",
+  summary: "Stop an operation; what it has changed stays so",
+  params,
+  answers,
+  errors: ["not_found"],
+  async handle(call) {
+    const row = await call.history().operations.stop(call.params.id, "stopped by request", Date.now());
+    return row === null ? absent(call.params.id) : ok(toOperation(row));
+  },
+});
+
+/** Notes an operation, and begins with it after the answer. */
+export async function begin(call: Services, action: OperationAction, asked: OperationAsked): Promise<Success> {
+  const now = Date.now();
+  const row = await call.history().operations.create(newOperationId(now), action, asked, now);
+  goOn(call, row.id);
+  return {
+    ok: true,
+    status: 202,
+    body: toOperation(row),
+    headers: { location: `${call.config.basePath}/v1/operations/${row.id}` },
+  };
+}
+
+function goOn(call: Services, id: string): void {
+  call.background(runOperation(call, id, RUN_MS));
+}
+
+function absent(id: string): Refused {
+  const shown = id.toWellFormed().slice(0, 100);
+  return refuse("not_found", `There is no operation ${shown}: it was never begun, or ended over 30 days ago.`);
+}
