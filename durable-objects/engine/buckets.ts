@@ -9,7 +9,7 @@ import type { RateLimitSetting } from "../../client/wire.ts";
 import type { Tx } from "./ports.ts";
 
 /** Time in ms in which one token comes back. */
-function tokenMs({ limit, perMs }: RateLimitSetting): number {
+export function tokenMs({ limit, perMs }: RateLimitSetting): number {
   return perMs / limit;
 }
 

@@ -6,6 +6,7 @@
  */
 import { assert } from "./assert.ts";
 import type { Books } from "./books.ts";
+import { capBuckets } from "./carry.ts";
 import { followCode } from "./code-schedules.ts";
 import { sweepLanes } from "./lanes.ts";
 import { bounded, DELIVERY_AT_MOST_MS, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
@@ -69,6 +70,7 @@ export class Engine {
           assert(this.#books, "a migrated storage has books");
         }
         const tx = this.#tx(this.#books, now, due);
+        if (!this.#followed) capBuckets(tx);
         if (!this.#followed) followCode(tx, this.#schedules?.inputs ?? new Map());
         this.#followed = true;
         const result = verb(tx);

@@ -8,6 +8,7 @@
  */
 import type { JobRecord, Refusal, SettingsPatch } from "../../client/wire.ts";
 import { applySettings } from "./books.ts";
+import { carryBuckets } from "./carry.ts";
 import { endJobs } from "./end.ts";
 import { reopenJob } from "./insert.ts";
 import { get, getLive } from "./inspect.ts";
@@ -131,8 +132,10 @@ export function configure(tx: Tx, code: CodeSettings, patch: SettingsPatch): Ref
   const overrides = patchOverrides(tx.books.overrides, patch);
   const excess = excessOf(overrides);
   if (excess) return refused(excess);
-  tx.books.overrides = overrides;
-  applySettings(tx.books, code);
+  carryBuckets(tx, () => {
+    tx.books.overrides = overrides;
+    applySettings(tx.books, code);
+  });
   writeMeta(tx, "overrides", JSON.stringify(tx.books.overrides));
   return null;
 }

@@ -5,6 +5,7 @@ import type { CodeSettings } from "../../durable-objects/engine/ports.ts";
 import { DEFAULT_SETTINGS, limitOf, taskLimitOf } from "../../durable-objects/engine/settings.ts";
 import type { Case, TestQueue } from "./queue.ts";
 
+const DAY = 86_400_000;
 const RATE = { limit: 10, perMs: 1_000, burst: 10 };
 const SLOW = { limit: 1, perMs: 60_000, burst: 2 };
 /** Own properties of these names, as JSON has them: a literal's `__proto__` would be something else. */
@@ -221,6 +222,37 @@ export const SETTINGS: Case[] = [
         ok: false,
         detail: expect.stringMatching(/would take \d{6} bytes as JSON, and take at most 262144/),
       });
+    },
+  },
+  {
+    name: "a bucket keeps its tokens when its rate changes, and starves nobody after a deploy",
+    run(queue) {
+      const rate = (limit: number, perMs: number, burst: number) => ({ rateLimit: { limit, perMs, burst } });
+      let sessions = 0;
+      const claims = () => queue.claim(`s${++sessions}`).length;
+      const queueNow = deploy(queue, { maxSessions: 100 });
+      queue.add({}, 100);
+      queueNow.patch(rate(1, DAY, 10));
+      expect(claims()).toBe(10);
+      // Empty stays empty, but fills at the new rate.
+      queueNow.patch(rate(10, 1_000, 20));
+      expect(claims()).toBe(0);
+      queue.now += 1_000;
+      expect(claims()).toBe(10);
+      queue.now += 500;
+      queueNow.patch(rate(1, 60_000, 20));
+      expect(claims()).toBe(5);
+      queue.now += 60_000;
+      expect(claims()).toBe(1);
+      queueNow.patch(rate(1, DAY, 10));
+
+      deploy(queue, rate(1, DAY, 10)).patch({ rateLimit: null });
+      queue.now += 10 * DAY;
+      expect(claims()).toBe(10);
+      deploy(queue, rate(10, 1_000, 10));
+      expect(claims()).toBe(0);
+      queue.now += 1_000;
+      expect(claims()).toBe(10);
     },
   },
 ];
