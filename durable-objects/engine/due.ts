@@ -18,7 +18,8 @@ export function promoteDue(tx: Tx): boolean {
     STEP_ROWS,
   );
   const isExpired = (row: Row): boolean => row.expires_at !== null && Number(row.expires_at) <= tx.now;
-  for (const state of ["scheduled", "ready"] as const) {
+  // The blocked ones first: none of them is then let go on by the end of another.
+  for (const state of ["blocked", "scheduled", "ready"] as const) {
     const expired = rows.filter((row) => row.state === state && isExpired(row));
     endJobs(
       tx,

@@ -10,6 +10,7 @@ import { assert } from "./assert.ts";
 import { setting } from "./books.ts";
 import { chunks } from "./chunks.ts";
 import { laneOf } from "./lanes.ts";
+import { loadLeaving, passOn } from "./leave.ts";
 import { FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
@@ -137,8 +138,12 @@ function endChunk(
     rollup,
   );
   assert(row?.count === ends.length, `${row?.count ?? 0} of ${ends.length} jobs were as the books say`);
+  const leaving = loadLeaving(tx, json);
   tx.sql.exec(DELETE, json, from, session);
   for (const end of ends) tally(tx, { state: from, lane: end.lane, retrying: end.wasRetrying }, null);
+  if (leaving.length === 0) return;
+  const states = new Map(ends.map(({ seq, to }) => [seq, to]));
+  passOn(tx, leaving, (seq) => states.get(seq)!);
 }
 
 const plainRow = ({ seq, fence, result }: End): unknown[] => [seq, fence, result];

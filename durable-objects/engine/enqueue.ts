@@ -3,18 +3,15 @@
  *
  * @module
  */
-import {
-  type EnqueueInput,
-  type EnqueueReply,
-  type JobTemplate,
-  type StoredOptions,
-  writeOptions,
-} from "../../client/wire.ts";
-import { insertJobs, type Stored } from "./insert.ts";
-import { internLane, laneSpecOf } from "./lanes.ts";
-import { DELAY_MS_MAX, ENQUEUE_JOBS_MAX } from "./limits.ts";
+import type { EnqueueAnswer, EnqueueInput, EnqueueReply, JobTemplate } from "../../client/wire.ts";
+import { resolveConflicts } from "./conflicts.ts";
+import { insertJobs } from "./insert.ts";
+import { ENQUEUE_JOBS_MAX } from "./limits.ts";
+import { changeJobs, placeJobs } from "./place.ts";
 import type { Tx } from "./ports.ts";
 import { rememberKey, rememberRequest, repeatedKey, repeatedRequest, requestNote } from "./requests.ts";
+import { startOf, storedOf } from "./template.ts";
+import { noteKeys } from "./unique.ts";
 
 /** Answers with an id and a state for each job, in order. Repeating a request or a key makes nothing new. */
 export function enqueue(tx: Tx, input: EnqueueInput): EnqueueReply {
@@ -37,62 +34,51 @@ export function enqueue(tx: Tx, input: EnqueueInput): EnqueueReply {
       detail: `This request id made ${before.count} jobs before and now asks for ${input.jobs.length}: use a new id for another request`,
     };
   }
-  const templates = input.templates.map((template) => stored(tx, template));
-  const answer = (firstSeq: number) => ({
-    ok: true as const,
-    jobs: input.jobs.map(([template], index) => ({
-      seq: firstSeq + index,
-      state: templates[template]!.state,
-      outcome: "created" as const,
-    })),
-    replayed: false,
-  });
-  if (before) return answer(before.firstSeq);
-
-  const note = input.requestId === null ? null : requestNote(input.requestId, input.jobs.length);
-  const firstSeq = insertJobs(tx, templates, input.jobs, note);
-  if (input.requestId !== null) rememberRequest(tx, input.requestId, firstSeq, input.jobs.length);
-  if (input.idempotency) rememberKey(tx, input.idempotency, answer(firstSeq));
-  countArrivals(tx, input.jobs.length);
-  return answer(firstSeq);
+  if (before) {
+    return { ok: true, jobs: before.answers ?? allCreated(tx, input, before.firstSeq), replayed: false };
+  }
+  const reply = input.templates.some(isKeyed) ? acceptKeyed(tx, input) : acceptPlain(tx, input);
+  if (reply.ok && input.idempotency) rememberKey(tx, input.idempotency, reply);
+  return reply;
 }
 
-function stored(tx: Tx, template: JobTemplate): Stored {
-  const asked = template.runAt ?? tx.now + template.delayMs;
-  const runAt = Math.min(Math.max(asked, tx.now), tx.now + DELAY_MS_MAX);
-  const expiresAt = template.expiresInMs === null ? null : tx.now + template.expiresInMs;
-  const scheduled = runAt > tx.now;
-  const options: StoredOptions = {
-    maxAttempts: template.maxAttempts,
-    backoff: template.backoff,
-    ownBackoff: template.ownBackoff,
-    timeoutMs: template.timeoutMs,
-    expiresAt,
-    tags: template.tags,
-    meta: template.meta,
-    actor: template.actor,
-    version: template.version,
-    traceparent: template.traceparent,
-    keys: template.keys ?? null,
-    cost: template.cost ?? null,
-    fairKey: template.fairKey ?? null,
-    orderingKey: template.orderingKey ?? null,
-    deadlineAt: null,
-    unique: template.unique ?? null,
-    schedule: template.schedule ?? null,
-    parent: template.parent ?? null,
-  };
-  return {
-    lane: internLane(tx, laneSpecOf(template.task, options)),
-    state: scheduled ? "scheduled" : "ready",
-    priority: template.priority,
-    rank: runAt,
-    wakeAt: scheduled ? Math.min(runAt, expiresAt ?? runAt) : expiresAt,
-    expiresAt,
-    runAt,
-    timeoutMs: template.timeoutMs,
-    options: writeOptions(options),
-  };
+const isKeyed = ({ unique, orderingKey }: JobTemplate): boolean => Boolean(unique ?? orderingKey);
+
+/** Each of the jobs becomes a new one. */
+function acceptPlain(tx: Tx, input: EnqueueInput): EnqueueReply {
+  const templates = input.templates.map((template) => storedOf(tx, template, tx.now, false));
+  const note = input.requestId === null ? null : requestNote(input.requestId, input.jobs.length, null);
+  const firstSeq = insertJobs(tx, templates, input.jobs, note);
+  remember(tx, input, firstSeq, null);
+  countArrivals(tx, input.jobs.length);
+  return { ok: true, jobs: allCreated(tx, input, firstSeq), replayed: false };
+}
+
+function allCreated(tx: Tx, { templates, jobs }: EnqueueInput, firstSeq: number): EnqueueAnswer[] {
+  const states = templates.map((template) => (startOf(tx.now, template, tx.now) > tx.now ? "scheduled" : "ready"));
+  return jobs.map(([template], index) => ({ seq: firstSeq + index, state: states[template]!, outcome: "created" }));
+}
+
+/** Jobs with unique or ordering keys: others may stand for them, or before them. */
+function acceptKeyed(tx: Tx, input: EnqueueInput): EnqueueReply {
+  const resolved = resolveConflicts(tx, input);
+  if (!resolved.ok) return resolved;
+  const { made, changes, answers, notes, known } = resolved;
+  const states = changeJobs(tx, input.templates, changes);
+  const { stored, rows } = placeJobs(tx, input.templates, made);
+  for (const [index, [variant]] of rows.entries()) states.set(tx.books.nextSeq + index, stored[variant]!.state);
+  const jobs = answers.map((answer) => ({ ...answer, state: states.get(answer.seq) ?? answer.state }));
+  const plain = jobs.every(({ state, outcome }) => outcome === "created" && state !== "blocked");
+  const note = input.requestId === null ? null : requestNote(input.requestId, jobs.length, plain ? null : jobs);
+  const firstSeq = insertJobs(tx, stored, rows, note);
+  noteKeys(tx, notes, known);
+  remember(tx, input, firstSeq, plain ? null : jobs);
+  countArrivals(tx, rows.length);
+  return { ok: true, jobs, replayed: false };
+}
+
+function remember(tx: Tx, { requestId, jobs }: EnqueueInput, firstSeq: number, answers: EnqueueAnswer[] | null): void {
+  if (requestId !== null) rememberRequest(tx, requestId, { firstSeq, count: jobs.length, answers });
 }
 
 function countArrivals(tx: Tx, jobs: number): void {

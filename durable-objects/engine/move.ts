@@ -23,6 +23,8 @@ export interface Move {
   /** Null keeps the place in line. */
   rank: number | null;
   wakeAt: number | null;
+  /** The end of waiting; null keeps what the row has, and a job that ran has none. */
+  expiresAt: number | null;
   /** The next start as people see it; null keeps it. */
   runAt: number | null;
   failures: number;
@@ -55,13 +57,13 @@ const MOVE_BYTES = 200;
  */
 const MOVE = `
 UPDATE jobs SET lane = v.lane, state = v.state, reason = v.reason, rank = coalesce(v.rank, jobs.rank),
-  wake_at = v.wake_at, run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
+  wake_at = v.wake_at, expires_at = coalesce(v.expires_at, jobs.expires_at), run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
   declines = v.declines, declined_since = v.declined_since, error = coalesce(v.error, jobs.error),
   attempts = ${appendAttempt("CAST(?4 AS INTEGER)", "?5", "v.outcome", "v.attempt_error")}, session = NULL
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS lane, value ->> 3 AS state,
   value ->> 4 AS reason, value ->> 5 AS rank, value ->> 6 AS wake_at, value ->> 7 AS run_at, value ->> 8 AS failures,
   value ->> 9 AS lapses, value ->> 10 AS declines, value ->> 11 AS declined_since, value ->> 12 AS error,
-  value ->> 13 AS outcome, value -> 14 AS attempt_error FROM json_each(?1)) AS v
+  value ->> 13 AS outcome, value -> 14 AS attempt_error, value ->> 15 AS expires_at FROM json_each(?1)) AS v
 WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND +jobs.state = ?2 AND jobs.session IS ?3
 RETURNING jobs.seq`;
 
@@ -105,6 +107,7 @@ function moveChunk(
     m.error,
     m.outcome,
     m.attemptError,
+    m.expiresAt,
   ]);
   const moved = tx.sql.exec(MOVE, JSON.stringify(rows), from, held?.session ?? null, tx.now, held?.worker ?? null);
   assert(moved.length === moves.length, `${verb} moved ${moved.length} of ${moves.length} jobs`);

@@ -6,20 +6,23 @@
  *
  * @module
  */
-import type { JobRecord, Refusal, SettingsPatch } from "../../client/wire.ts";
+import { type JobRecord, type Refusal, readOptions, type SettingsPatch } from "../../client/wire.ts";
 import { applySettings } from "./books.ts";
 import { carryBuckets } from "./carry.ts";
 import { endJobs } from "./end.ts";
 import { reopenJob } from "./insert.ts";
 import { get, getLive } from "./inspect.ts";
+import { freeKey, loadLeaving, passOn } from "./leave.ts";
+import { DELAY_MS_MAX } from "./limits.ts";
 import { moveJobs } from "./move.ts";
 import { appendDelete, findInOutbox } from "./outbox.ts";
 import type { CodeSettings, Row, Tx } from "./ports.ts";
-import { cancelledEnd, readyMove, WAITING_COLUMNS } from "./rows.ts";
+import { cancelledEnd, placedMove, readyMove, WAITING_COLUMNS } from "./rows.ts";
 import { writeSession } from "./sessions.ts";
 import { excessOf, invalidSetting, patchOverrides } from "./settings.ts";
 import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
+import { comesBack, comingBack, takeKeys } from "./unique.ts";
 
 export type JobReply = { ok: true; job: JobRecord } | Refusal | "absent";
 
@@ -79,12 +82,64 @@ export function reopen(tx: Tx, record: JobRecord): JobReply {
   if (record.payload === null && record.encoding === "dropped") {
     return conflict("Cannot retry the job: its payload was dropped because the history database was nearly full");
   }
+  const wrong = deadlineIsOver(tx, record) ?? takeKeyAgain(tx, record);
+  if (wrong) return conflict(`Cannot retry the job: ${wrong}`);
   reopenJob(tx, record);
   return { ok: true, job: getLive(tx, record.seq)! };
 }
 
+function deadlineIsOver(tx: Tx, record: JobRecord): string | null {
+  const { deadlineAt } = readOptions(record.options);
+  if (deadlineAt === null || deadlineAt > tx.now) return null;
+  return `its deadline, ${new Date(deadlineAt).toISOString()}, is over. Enqueue a new one`;
+}
+
+/** Says who has the job's unique key, or takes it. */
+function takeKeyAgain(tx: Tx, record: JobRecord): string | null {
+  const { unique } = readOptions(record.options);
+  const keys = comingBack(tx, unique ? [unique.key] : []);
+  if (comesBack(tx, keys, record.seq, record.createdAt, unique)) {
+    takeKeys(tx, keys);
+    return null;
+  }
+  const { key, seq, state } = keys.known.get(unique!.key)!;
+  return `its unique key "${key}" is held by job ${tx.queue}:${tx.partition}:${seq}, which is ${state}`;
+}
+
 function hasten(tx: Tx, row: Row): void {
   moveJobs(tx, "hasten", "scheduled", null, [readyMove(row, tx.now, tx.now)]);
+}
+
+/** Gives a waiting job another start, at most 366 days ahead; in the past means now. Running or finished: refused. */
+export function reschedule(tx: Tx, seq: number, runAt: number): JobReply {
+  const start = Math.min(Math.max(runAt, tx.now), tx.now + DELAY_MS_MAX);
+  return changeWaiting(tx, seq, "reschedule", (row) => {
+    if (row.state === "blocked") tx.sql.exec("UPDATE jobs SET run_at = ? WHERE seq = ?", start, seq);
+    else if (row.state === "scheduled" || start > tx.now) {
+      moveJobs(tx, "reschedule", row.state as "scheduled" | "ready", null, [placedMove(row, start, tx.now)]);
+    }
+  });
+}
+
+/** Gives a waiting job another priority, -32,768 to 32,767. Running or finished: refused. */
+export function setPriority(tx: Tx, seq: number, priority: number): JobReply {
+  return changeWaiting(tx, seq, "set the priority of", (row) => {
+    tx.sql.exec("UPDATE jobs SET priority = ? WHERE seq = ?", priority, seq);
+    if (row.state !== "ready") return;
+    const place = { state: "ready", lane: Number(row.lane), retrying: false } as const;
+    tally(tx, place, place);
+  });
+}
+
+function changeWaiting(tx: Tx, seq: number, what: string, change: (row: Row) => void): JobReply {
+  const row = loadRow(tx, seq);
+  const record = row ? null : findInOutbox(tx, seq);
+  const state = row?.state ?? (record === "deleted" ? null : record?.state);
+  if (state == null) return "absent";
+  if (!row || state === "running")
+    return conflict(`Cannot ${what} the job: it is ${state}, and only a waiting job can be changed`);
+  change(row);
+  return { ok: true, job: getLive(tx, seq)! };
 }
 
 /** Forgets a job for good, in the history too. `found` is what the history has, when the object has nothing. */
@@ -96,9 +151,11 @@ export function remove(tx: Tx, seq: number, found: JobRecord | null): { ok: true
   if (row) {
     const requests = row.request === null ? null : JSON.stringify([[seq, row.created_at, row.request]]);
     appendDelete(tx, seq, Number(row.fence), requests);
+    const leaving = loadLeaving(tx, JSON.stringify([[seq]]));
     tx.sql.exec("DELETE FROM jobs WHERE seq = ? AND +state = ? AND fence = ?", seq, row.state!, row.fence!);
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);
+    passOn(tx, leaving, () => null);
     return { ok: true };
   }
   const ended = findInOutbox(tx, seq);
@@ -106,6 +163,7 @@ export function remove(tx: Tx, seq: number, found: JobRecord | null): { ok: true
   const record = ended ?? found;
   if (!record) return "absent";
   appendDelete(tx, seq, record.fence, null);
+  freeKey(tx, seq, readOptions(record.options).unique);
   return { ok: true };
 }
 

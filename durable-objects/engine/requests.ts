@@ -10,17 +10,20 @@
  *
  * @module
  */
-import type { EnqueueInput, EnqueueReply } from "../../client/wire.ts";
+import type { EnqueueAnswer, EnqueueInput, EnqueueReply } from "../../client/wire.ts";
 import type { Request } from "./books.ts";
 import { IDEMPOTENCY_MS, REQUEST_MEMORY_MS, STEP_ROWS } from "./limits.ts";
 import type { Row, Tx } from "./ports.ts";
 
 type Made = Extract<EnqueueReply, { ok: true }>;
 
-/** The note on the first job of a request. */
-export function requestNote(requestId: string, count: number): string {
-  return JSON.stringify([requestId, count]);
+/** The note on the first job that a request made. `answers`: null where it made all that it asked for, as new jobs. */
+export function requestNote(requestId: string, count: number, answers: EnqueueAnswer[] | null): string {
+  const tuples = answers?.map(({ seq, state, outcome }): AnswerTuple => [seq, state, outcome]);
+  return JSON.stringify(tuples ? [requestId, count, tuples] : [requestId, count]);
 }
+
+type AnswerTuple = [EnqueueAnswer["seq"], EnqueueAnswer["state"], EnqueueAnswer["outcome"]];
 
 /** What this request made before, if it did. */
 export function repeatedRequest(tx: Tx, requestId: string): Request | null {
@@ -32,8 +35,8 @@ export function repeatedRequest(tx: Tx, requestId: string): Request | null {
   return requests.get(requestId) ?? null;
 }
 
-export function rememberRequest(tx: Tx, requestId: string, firstSeq: number, count: number): void {
-  rememberedRequests(tx).set(requestId, { firstSeq, count, at: tx.now });
+export function rememberRequest(tx: Tx, requestId: string, request: Omit<Request, "at">): void {
+  rememberedRequests(tx).set(requestId, { ...request, at: tx.now });
 }
 
 function rememberedRequests(tx: Tx): Map<string, Request> {
@@ -46,8 +49,9 @@ function rebuild(tx: Tx): Map<string, Request> {
   const found: [string, Request][] = [];
   const note = (row: Row): void => {
     if (row.request === null || Number(row.created_at) <= since) return;
-    const [id, count] = JSON.parse(String(row.request)) as [string, number];
-    found.push([id, { firstSeq: Number(row.seq), count, at: Number(row.created_at) }]);
+    const [id, count, tuples] = JSON.parse(String(row.request)) as [string, number, AnswerTuple[]?];
+    const answers = tuples?.map(([seq, state, outcome]) => ({ seq, state, outcome })) ?? null;
+    found.push([id, { firstSeq: Number(row.seq), count, answers, at: Number(row.created_at) }]);
   };
   // Ids grow with the time of acceptance, so the walk down from the newest ends at the first old one.
   let below = tx.books.nextSeq;

@@ -13,7 +13,7 @@ export const RECORD_BYTES = 300;
 
 /** SQL for the bytes of the texts of a row of `jobs`. */
 export const TEXT_BYTES = `(octet_length(options) + coalesce(octet_length(payload), 0)
-  + coalesce(octet_length(error), 0) + coalesce(octet_length(attempts), 0))`;
+  + coalesce(octet_length(error), 0) + coalesce(octet_length(attempts), 0) + coalesce(octet_length(request), 0))`;
 
 /** Columns that these need. */
 export const WAITING_COLUMNS = `seq, fence, lane, state, run_at, expires_at, failures, lapses, declines, declined_since,
@@ -38,12 +38,20 @@ export function readyMove(row: Row, rank: number, runAt: number | null): Move {
     reason: null,
     rank,
     wakeAt: row.expires_at === null ? null : Number(row.expires_at),
+    expiresAt: null,
     runAt,
     failures: Number(row.failures),
     lapses: Number(row.lapses),
     declines: Number(row.declines),
     declinedSince: row.declined_since === null ? null : Number(row.declined_since),
   };
+}
+
+/** A waiting job gets the place that it has by its time: ready where that has come, else scheduled. */
+export function placedMove(row: Row, runAt: number, now: number): Move {
+  const move = readyMove(row, runAt, runAt);
+  if (runAt <= now) return move;
+  return { ...move, to: "scheduled", wakeAt: Math.min(runAt, move.wakeAt ?? runAt) };
 }
 
 /** A waiting job ends cancelled. */

@@ -27,6 +27,7 @@ import { type Move, moveJobs } from "./move.ts";
 import type { Tx } from "./ports.ts";
 import { RECORD_BYTES } from "./rows.ts";
 import type { Verb } from "./states.ts";
+import { type ComingBack, comesBack, comingBack, takeKeys } from "./unique.ts";
 
 type Ending = WireOutcome | { seq: number; fence: number; outcome: "lapsed" };
 
@@ -38,6 +39,7 @@ interface Running {
   declines: number;
   declinedSince: number | null;
   cancelRequested: boolean;
+  createdAt: number;
   options: StoredOptions;
 }
 
@@ -65,11 +67,15 @@ export function settle(tx: Tx, session: Session, endings: Ending[]): void {
     tx,
     endings.filter((ending) => ending.outcome !== "completed"),
   );
+  const keys = comingBack(
+    tx,
+    [...rows.values()].flatMap(({ options }) => options.unique?.key ?? []),
+  );
   for (const ending of endings) {
     const held = session.held.get(ending.seq)!;
     const row = rows.get(ending.seq);
     const decision = row
-      ? decide(tx, row, ending)
+      ? keepKey(tx, keys, row, inTime(tx, row, decide(tx, row, ending)))
       : { verb: "complete" as const, to: "completed" as const, reason: null };
     if (decision.to === "ready" || decision.to === "scheduled") {
       push(moves, decision.verb, toMove(tx, held, row!, ending, decision));
@@ -80,6 +86,7 @@ export function settle(tx: Tx, session: Session, endings: Ending[]): void {
     session.cancels.delete(ending.seq);
     learnRunTime(tx, held);
   }
+  takeKeys(tx, keys);
   for (const [verb, group] of ends) endJobs(tx, verb, "running", holder, group);
   for (const [verb, group] of moves) moveJobs(tx, verb, "running", holder, group);
   makeFollowUps(tx, endings.filter(isCompletion));
@@ -123,8 +130,39 @@ function decide(tx: Tx, row: Running, ending: Ending): Decision {
   }
 }
 
+/** When the job may start again. */
+function startsAt(tx: Tx, { to, delayMs }: Exclude<Decision, { to: FinalState }>): number {
+  return to === "scheduled" ? tx.now + Math.max(1, clampDelayMs(delayMs ?? 0)) : tx.now;
+}
+
+/** A deadline ends the job: in place of a try that would start at it or later, and whatever an attempt past it came to. */
+function inTime(tx: Tx, row: Running, decision: Decision): Decision {
+  const { deadlineAt } = row.options;
+  if (deadlineAt === null || decision.to === "completed" || decision.to === "cancelled") return decision;
+  const at = decision.to === "ready" || decision.to === "scheduled" ? startsAt(tx, decision) : tx.now;
+  return at < deadlineAt ? decision : instead(decision, "expired");
+}
+
+/** A job that would wait beside another of its unique key ends. */
+function keepKey(tx: Tx, keys: ComingBack, row: Running, decision: Decision): Decision {
+  if (decision.to !== "ready" && decision.to !== "scheduled") return decision;
+  return comesBack(tx, keys, row.seq, row.createdAt, row.options.unique) ? decision : instead(decision, "superseded");
+}
+
+/** The same attempt, counted as it was, ends the job. */
+function instead({ verb, failures, lapses }: Decision, reason: Reason): Decision {
+  return {
+    verb,
+    to: "cancelled",
+    reason,
+    ...(failures === undefined ? {} : { failures }),
+    ...(lapses === undefined ? {} : { lapses }),
+  };
+}
+
 function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<Decision, { to: FinalState }>): Move {
-  const wakeAt = to.to === "scheduled" ? tx.now + Math.max(1, clampDelayMs(to.delayMs ?? 0)) : null;
+  const runAt = to.to === "scheduled" ? startsAt(tx, to) : null;
+  const { deadlineAt } = row.options;
   const declined = ending.outcome === "declined";
   return {
     seq: ending.seq,
@@ -134,9 +172,10 @@ function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<De
     wasRetrying: row.failures + row.lapses > 0,
     to: to.to,
     reason: to.reason,
-    rank: wakeAt,
-    wakeAt,
-    runAt: wakeAt,
+    rank: runAt,
+    wakeAt: runAt === null ? deadlineAt : Math.min(runAt, deadlineAt ?? runAt),
+    expiresAt: deadlineAt,
+    runAt,
     failures: to.failures ?? row.failures,
     lapses: to.lapses ?? row.lapses,
     declines: declined ? row.declines + 1 : 0,
@@ -215,7 +254,7 @@ function cleanError({ name, message, stack }: JobError): JobError {
 function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
   if (endings.length === 0) return new Map();
   const rows = tx.sql.exec(
-    `SELECT jobs.seq, failures, lapses, declines, declined_since, cancel_requested_at, options
+    `SELECT jobs.seq, failures, lapses, declines, declined_since, cancel_requested_at, created_at, options
      FROM json_each(?1) AS e CROSS JOIN jobs ON jobs.seq = e.value`,
     JSON.stringify(endings.map((ending) => ending.seq)),
   );
@@ -229,6 +268,7 @@ function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
         declines: Number(row.declines),
         declinedSince: row.declined_since === null ? null : Number(row.declined_since),
         cancelRequested: row.cancel_requested_at !== null,
+        createdAt: Number(row.created_at),
         options: readOptions(String(row.options)),
       },
     ]),

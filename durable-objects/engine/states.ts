@@ -2,8 +2,11 @@
  * The states of a job and every edge between them, in one table.
  *
  * ```
- *   nothing                     ──enqueue──────────────────────────────────────────► scheduled, ready
+ *   nothing                     ──enqueue──────────────────────────────────────────► scheduled, blocked, ready
  *   scheduled                   ──promote, hasten──────────────────────────────────► ready
+ *   scheduled, ready            ──reschedule───────────────────────────────────────► scheduled, ready
+ *   blocked                     ──unblock──────────────────────────────────────────► scheduled, ready
+ *   scheduled, blocked, ready   ──replace──────────────────────────────────────────► scheduled, blocked, ready
  *   ready                       ──claim────────────────────────────────────────────► running
  *   running                     ──complete─────────────────────────────────────────► completed
  *   running                     ──release, lapse───────────────────────────────────► ready
@@ -11,13 +14,14 @@
  *   running                     ──fail, dead, decline, lapse───────────────────────► dead
  *   running                     ──stop, fail, dead, snooze, release, decline, lapse─► cancelled
  *   scheduled, blocked, ready   ──cancel, expire───────────────────────────────────► cancelled
- *   completed, dead, cancelled  ──reopen───────────────────────────────────────────► ready
+ *   completed, dead, cancelled  ──reopen───────────────────────────────────────────► blocked, ready
  * ```
  *
- * A running job that somebody cancelled ends cancelled, however its attempt ends, unless it completes.
+ * A running job that somebody cancelled ends cancelled, however its attempt ends, unless it completes; so does one
+ * that is past its deadline, or whose unique key another job has taken.
  *
  * Every unfinished state has a timer or an owner that moves it on: `scheduled` its `wake_at`, `ready` a ticket or a
- * session, `running` its session's lease, `blocked` whoever holds it.
+ * session, `running` its session's lease, `blocked` the end of the job before it in its ordering key's line.
  *
  * @module
  */
@@ -33,7 +37,7 @@ interface Edge {
 }
 
 export const EDGES = {
-  enqueue: { from: [null], to: ["scheduled", "ready"] },
+  enqueue: { from: [null], to: ["scheduled", "blocked", "ready"] },
   promote: { from: ["scheduled"], to: ["ready"] },
   claim: { from: ["ready"], to: ["running"] },
   complete: { from: ["running"], to: ["completed"] },
@@ -46,8 +50,11 @@ export const EDGES = {
   lapse: { from: ["running"], to: ["ready", "scheduled", "dead", "cancelled"] },
   cancel: { from: ["scheduled", "blocked", "ready"], to: ["cancelled"] },
   expire: { from: ["scheduled", "blocked", "ready"], to: ["cancelled"] },
+  reschedule: { from: ["scheduled", "ready"], to: ["scheduled", "ready"] },
+  unblock: { from: ["blocked"], to: ["scheduled", "ready"] },
+  replace: { from: ["scheduled", "blocked", "ready"], to: ["scheduled", "blocked", "ready"] },
   hasten: { from: ["scheduled"], to: ["ready"] },
-  reopen: { from: ["completed", "dead", "cancelled"], to: ["ready"] },
+  reopen: { from: ["completed", "dead", "cancelled"], to: ["blocked", "ready"] },
 } as const satisfies Record<string, Edge>;
 
 export type Verb = keyof typeof EDGES;
