@@ -84,7 +84,7 @@ export async function resolveJobs(config: Config, input: ResolveInput): Promise<
       const value = parsed || text === null ? job.payload : JSON.parse(text);
       const result = task.validate === null ? { value: value ?? null } : validate(task.validate, value);
       if (result instanceof Promise) checks.push({ at, drafted, result });
-      else index = templates.indexOf(drafted, result, where);
+      else if (index === null || result.issues) index = templates.indexOf(drafted, result, where);
     }
     if (typeof index === "object" && index !== null) return index;
     resolved.push([index ?? 0, text]);
@@ -113,6 +113,8 @@ class Templates {
   readonly #config: Config;
   readonly #about: { actor: string | null; now: number };
   readonly #drafts = new Map<string, Drafted>();
+  /** Of the job before: most ask for the same as that, and comparing is cheaper than looking up. */
+  #last: { key: string; drafted: Drafted } | null = null;
 
   constructor(config: Config, actor: string | null, now: number) {
     this.#config = config;
@@ -122,8 +124,14 @@ class Templates {
   /** What a job asks for, payload aside: checked once for all that ask for the same. */
   draft(job: NewJob, where: string): Drafted | Refused {
     const key = keyOf(job);
+    if (this.#last?.key === key) return this.#last.drafted;
     const known = this.#drafts.get(key);
-    if (known !== undefined) return known;
+    const drafted = known ?? this.#draftNew(job, key, where);
+    if (drafted.ok) this.#last = { key, drafted };
+    return drafted;
+  }
+
+  #draftNew(job: NewJob, key: string, where: string): Drafted | Refused {
     const draft = draftTemplate(this.#config, job, { ...this.#about, where });
     if (!draft.ok) return draft;
     const drafted: Drafted = { ...draft, only: null, byMade: new Map(), queue: null };

@@ -68,6 +68,33 @@ it("keeps a bad call from failing those it was coalesced with", async () => {
   expect(server.received.length).toBeLessThan(35);
 });
 
+it("keeps a unique key that is held from failing calls that it was coalesced with", async () => {
+  await using server = await startServer();
+  const client = createClient({ url: server.url });
+  const reject = (key: string) => ({ unique: { key, onConflict: "reject" } }) as const;
+  const first = await client.enqueue(mail, 0, reject("a"));
+  const ends = await Promise.allSettled(
+    Array.from({ length: 100 }, (_, n) => client.enqueue(mail, n, n % 30 === 7 ? reject("a") : reject(`own-${n}`))),
+  );
+  const failed = ends.flatMap((end, n) => (end.status === "rejected" ? [[n, end.reason.code, end.reason.status]] : []));
+  expect(failed).toEqual([7, 37, 67, 97].map((n) => [n, "conflict", 409]));
+  expect(server.made.length).toBe(97);
+  expect(first.outcome).toBe("created");
+});
+
+it("tells what a unique key made of a job, alone and among many", async () => {
+  await using server = await startServer();
+  const client = createClient({ url: server.url });
+  const options = { unique: { key: "a" }, keys: { tenant: "t" }, cost: { tenant: 2 }, deadline: new Date(60_000) };
+  const first = await client.enqueue(mail, 0, options);
+  expect(await client.enqueue(mail, 1, options)).toMatchObject({ id: first.id, outcome: "returned" });
+  expect((await client.enqueueMany(mail, [2, 3], options)).map(({ outcome }) => outcome)).toEqual([
+    "returned",
+    "returned",
+  ]);
+  expect(server.made).toEqual([{ task: "mail", payload: 0, ...options, deadline: "1970-01-01T00:01:00.000Z" }]);
+});
+
 it.each<[string, Fault[]]>([
   ["dropped connections", ["drop", "drop"]],
   ["answers lost after the jobs were made", ["lose-answer", "cut-answer", "lose-answer"]],
@@ -184,6 +211,7 @@ it("refuses what JSON cannot hold before anything is sent", async () => {
   }
   await expect(client.enqueueMany("mail", [1, 2n as never])).rejects.toThrow(/index 1.*"mail".*JSON/);
   await expect(client.enqueue("mail", 1, { runAt: new Date("never") })).rejects.toThrow(RangeError);
+  await expect(client.enqueue("mail", 1, { deadline: new Date("never") })).rejects.toThrow(RangeError);
   expect(server.received).toEqual([]);
   await client.enqueue("mail", { a: undefined, b: 1 });
   await client.enqueue("mail");

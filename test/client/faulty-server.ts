@@ -19,11 +19,11 @@ export interface Received {
   at: number;
 }
 
-type Body = { task: string; payload?: { bad?: boolean } };
+type Body = { task: string; payload?: { bad?: boolean }; unique?: { key: string; onConflict?: string } };
 
 /**
  * A real HTTP server that keeps jobs in memory and misbehaves on order. It refuses whole calls of which one payload is
- * `{ bad: true }` or one task is `nope`, and knows a repeated `Millrace-Request-Id`.
+ * `{ bad: true }` or one task is `nope`, and knows a repeated `Millrace-Request-Id`. A unique key is held once a job has it.
  */
 export async function startServer() {
   const faults: Fault[] = [];
@@ -79,7 +79,11 @@ export async function startServer() {
       const [status, code] = list[bad]?.task === "nope" ? [422, "unknown_task"] : [400, "invalid_request"];
       return { status, body: { status, code, detail: `jobs.${bad} is bad` } };
     }
+    const taken = list.findIndex((one) => one.unique?.onConflict === "reject" && holderOf(one));
+    if (taken >= 0) return { status: 409, body: { status: 409, code: "conflict", detail: `jobs.${taken} is taken` } };
     const results = list.map((one) => {
+      const holder = holderOf(one);
+      if (holder) return { id: `q:0:${holder}`, state: "ready", outcome: "returned" };
       made.push(one);
       const id = `q:0:${made.length}`;
       jobs.set(id, { id, task: one.task, state: "ready" });
@@ -87,7 +91,12 @@ export async function startServer() {
     });
     const answer = "jobs" in body ? { jobs: results } : results[0];
     answered.set(requestId, answer);
-    return { status: 201, body: answer };
+    return { status: "jobs" in body || results[0]?.outcome === "created" ? 201 : 200, body: answer };
+  }
+
+  /** Counted from 1; 0: nobody holds the key. */
+  function holderOf({ unique }: Body): number {
+    return unique ? made.findIndex((other) => other.unique?.key === unique.key) + 1 : 0;
   }
 
   function job(request: IncomingMessage, id: string, verb: string | undefined) {

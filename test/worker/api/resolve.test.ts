@@ -63,8 +63,10 @@ describe("templates", () => {
       { task: "any", runAt: new Date(runAt) },
       { task: "any", meta: { a: "1" } },
       { task: "any", meta: { a: 1 } },
+      { task: "any" },
+      { task: "any", priority: 1 },
     ]);
-    expect(jobs.map(([template]) => template)).toEqual([0, 0, 0, 1, 2, 3, 4, 4, 5, 6]);
+    expect(jobs.map(([template]) => template)).toEqual([0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 0, 1]);
     expect(jobs.slice(0, 4).map(([, payload]) => payload)).toEqual(["1", "2", "3", null]);
     expect(templates[4]!.runAt).toBe(runAt.getTime());
     expect(templates[0]).toEqual({
