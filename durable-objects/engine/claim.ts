@@ -42,7 +42,7 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   openGates(tx);
   const picks = new Pick(tx, servable(tx, session, input), most).run();
   if (picks.length === 0) return [];
-  const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)));
+  const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)), tx.now);
   const claimed = fitAnswer(JSON.parse(String(row!.books)) as Loaded[], ([, , , , , bytes]) => bytes);
   settleTaken(
     tx,
@@ -199,9 +199,13 @@ function setAside(lane: Lane): void {
   lane.stamp += 1;
 }
 
+/** What of its timeout an attempt has before its job's deadline; a waiting job with a deadline has an end of waiting. */
+const TIME_LEFT = `CASE WHEN expires_at IS NULL THEN timeout_ms ELSE
+  max(1, min(timeout_ms, coalesce(options ->> 'deadlineAt' - CAST(?2 AS INTEGER), timeout_ms))) END`;
+
 /** In the order asked for. */
 const LOAD = `
-SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, timeout_ms, ${TEXT_BYTES})) AS books
+SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, ${TIME_LEFT}, ${TEXT_BYTES})) AS books
 FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value`;
 
 const CLAIM = `
