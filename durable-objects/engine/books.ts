@@ -72,15 +72,36 @@ export interface Head {
 export interface Entry {
   lane: Lane;
   head: Head;
+  /** Of its flow. */
   share: number;
+}
+
+/** A lane in a strand; it counts while the lane has the same stamp. */
+export interface LaneEntry {
+  lane: Lane;
+  head: Head;
   stamp: number;
 }
 
-/** Lanes in order; those whose first job is not known are `dirty`. */
+/** The lanes of one flow in a line, first that whose job became ready earliest. */
+export interface Strand {
+  flow: Flow;
+  lanes: Heap<LaneEntry>;
+  /** Of its latest entry in the line: earlier ones do not count. */
+  version: number;
+}
+
+export interface StrandEntry extends Entry {
+  strand: Strand;
+  version: number;
+}
+
+/** Lanes in order (see line.ts); those whose first job is not known are `dirty`. */
 export interface Line {
   /** Whose line it is; null: the open one. */
   gate: Gate | null;
-  heap: Heap<Entry>;
+  strands: Heap<StrandEntry>;
+  byFlow: Map<Flow, Strand>;
   dirty: Set<Lane>;
   /** The lane that it sent to the open line last. */
   envoy: Lane | null;

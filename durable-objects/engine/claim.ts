@@ -14,7 +14,8 @@ import { readHeads } from "./heads.ts";
 import { laneOf } from "./lanes.ts";
 import { fitAnswer } from "./lease.ts";
 import { WANT_MAX } from "./limits.ts";
-import { enqueueLane, firstOf, followUp, openGates, park, precedes, refresh, touchLane } from "./lines.ts";
+import { firstOf, likelyLanes, precedes } from "./line.ts";
+import { enqueueLane, followUp, openGates, park, refresh, touchLane } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
 import { tally } from "./tally.ts";
@@ -137,7 +138,7 @@ class Pick {
         this.#groups.delete(group);
         continue;
       }
-      const entry = firstOf(this.#tx.books, group.open);
+      const entry = firstOf(group.open);
       if (entry && (!first || precedes(entry, first))) first = entry;
     }
     return first;
@@ -175,8 +176,8 @@ class Pick {
   #readAhead(lane: Lane): void {
     const lanes = [lane];
     for (const group of this.#groups) {
-      for (const { lane: other } of group.open.heap.some(READ_LANES)) {
-        if (lanes.length === READ_LANES) break;
+      for (const other of likelyLanes(group.open, READ_LANES)) {
+        if (lanes.length >= READ_LANES) break;
         if (other !== lane && other.line === group.open && !this.#ahead.get(other)?.length && other.ready > 1) {
           lanes.push(other);
         }

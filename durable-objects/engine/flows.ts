@@ -9,7 +9,7 @@
  * @module
  */
 import type { Books, Flow, Head, Lane } from "./books.ts";
-import { firstOf } from "./lines.ts";
+import { firstOf } from "./line.ts";
 import type { Tx } from "./ports.ts";
 
 /** Flows that nobody waits in are forgotten when there are this many more than lanes. */
@@ -31,8 +31,8 @@ function forgetIdle(books: Books): void {
   for (const [key, flow] of books.flows) if (flow.lanes === 0) books.flows.delete(key);
 }
 
-/** A lane stands in the open line with this first job; answers with its share. */
-export function enterFlow(tx: Tx, lane: Lane, head: Head): number {
+/** A lane stands in the open line with this first job; answers with its flow. */
+export function enterFlow(tx: Tx, lane: Lane, head: Head): Flow {
   const flow = flowOf(tx.books, lane, head.level);
   if (lane.flow !== flow) {
     leaveFlow(lane);
@@ -40,7 +40,7 @@ export function enterFlow(tx: Tx, lane: Lane, head: Head): number {
     flow.lanes += 1;
     lane.flow = flow;
   }
-  return flow.share;
+  return flow;
 }
 
 export function leaveFlow(lane: Lane): void {
@@ -52,7 +52,7 @@ export function leaveFlow(lane: Lane): void {
 /** The share of what was served last, or of what is next where no worker has come for long. */
 function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
   const served = books.served.get(level) ?? 0;
-  const next = firstOf(books, lane.group.open);
+  const next = firstOf(lane.group.open);
   return next && next.head.level === level ? Math.min(served, next.share) : served;
 }
 

@@ -9,7 +9,7 @@ import { assert } from "./assert.ts";
 import { type Books, type Group, type Lane, type LaneSpec, laneKey } from "./books.ts";
 import { gateOf, keyGateKey, taskGateKey } from "./gates.ts";
 import { LONG_TIMEOUT_MS } from "./limits.ts";
-import { newLine } from "./lines.ts";
+import { newLine } from "./line.ts";
 import type { Tx } from "./ports.ts";
 
 export function channelOf(timeoutMs: number): Channel {

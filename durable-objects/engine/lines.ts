@@ -15,19 +15,8 @@ import type { Books, Entry, Gate, Group, Head, Lane, Line } from "./books.ts";
 import { enterFlow, flowOf, leaveFlow } from "./flows.ts";
 import { type Closed, closedBy, costAt } from "./gates.ts";
 import { readHeads } from "./heads.ts";
-import { Heap } from "./heap.ts";
+import { enterLine, firstOf, newLine } from "./line.ts";
 import type { Tx } from "./ports.ts";
-
-/** Higher level first, then the key that has had less, then ready longer, then accepted earlier. */
-export function precedes(a: Entry, b: Entry): boolean {
-  if (a.head.level !== b.head.level) return a.head.level > b.head.level;
-  if (a.share !== b.share) return a.share < b.share;
-  return a.head.rank !== b.head.rank ? a.head.rank < b.head.rank : a.head.seq < b.head.seq;
-}
-
-export function newLine(gate: Gate | null): Line {
-  return { gate, heap: new Heap(precedes), dirty: new Set(), envoy: null };
-}
 
 /** Puts a lane into a line, or (null) into none. Its first job is not known then, and is read before it matters. */
 export function moveLane(books: Books, lane: Lane, to: Line | null): void {
@@ -103,27 +92,8 @@ export function refresh(tx: Tx, lines: Iterable<Line>, most: number): Map<Lane, 
 /** Gives a lane its place in its line, by its first job. */
 export function enqueueLane(tx: Tx, lane: Lane, head: Head): void {
   const line = lane.line!;
-  lane.stamp += 1;
-  line.dirty.delete(lane);
-  const share = line.gate === null ? enterFlow(tx, lane, head) : flowOf(tx.books, lane, head.level).share;
-  line.heap.push({ lane, head, share, stamp: lane.stamp });
-}
-
-/** The first of a line, which stays there. Lanes about which nothing is known are not looked at. */
-export function firstOf(books: Books, line: Line): Entry | null {
-  for (;;) {
-    const entry = line.heap.peek();
-    if (!entry) return null;
-    if (entry.stamp !== entry.lane.stamp || entry.lane.line !== line) {
-      line.heap.pop();
-      continue;
-    }
-    // Shares only grow, so an entry is never too far back: what has grown goes to its place now.
-    const { share } = flowOf(books, entry.lane, entry.head.level);
-    if (share <= entry.share) return entry;
-    line.heap.pop();
-    line.heap.push({ ...entry, share });
-  }
+  const flow = line.gate === null ? enterFlow(tx, lane, head) : flowOf(tx.books, lane, head.level);
+  enterLine(line, lane, head, flow);
 }
 
 /** Lets the gates that have opened send their next lanes. */
@@ -148,7 +118,7 @@ export function openGates(tx: Tx): void {
 export function sendNext(tx: Tx, gate: Gate, group: Group, line: Line): void {
   if (line.envoy?.via === gate && line.envoy.line === group.open) return;
   if (line.dirty.size > 0) refresh(tx, [line], 1);
-  const entry = firstOf(tx.books, line);
+  const entry = firstOf(line);
   if (!entry) {
     gate.lines.delete(group);
     return;

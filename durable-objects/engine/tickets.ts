@@ -13,6 +13,7 @@ import { type Gate, type Group, type Lane, setting } from "./books.ts";
 import { liveSessions } from "./claim.ts";
 import { closedBy, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
+import { likelyLanes } from "./line.ts";
 import { openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 
@@ -96,7 +97,8 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
 
 /** Jobs in the open line of a group, as far as their keys let them start; with many lanes, all of them. */
 function openIn(tx: Tx, { open, openReady }: Group): number {
-  const lanes = new Set([...open.dirty, ...open.heap.some(LANES_COUNTED).map(({ lane }) => lane)]);
+  if (open.dirty.size > LANES_COUNTED || open.byFlow.size > LANES_COUNTED) return openReady;
+  const lanes = new Set([...open.dirty, ...likelyLanes(open, LANES_COUNTED)]);
   if (lanes.size > LANES_COUNTED) return openReady;
   let jobs = 0;
   for (const lane of lanes) {

@@ -1,0 +1,92 @@
+/**
+ * A line of lanes, in order: the more urgent first, then the fair key that has had less, then who became ready
+ * earlier, then who was accepted earlier.
+ *
+ * Lanes of one flow (a fair key at a level of urgency) stand together in a strand, and strands stand in the line. So
+ * that a flow was served moves one strand, however many lanes it has. Both are heaps whose entries are checked when
+ * they come to the front: what has got worse goes back to its place then, what has got better is entered anew.
+ *
+ * @module
+ */
+import type { Entry, Flow, Gate, Head, Lane, LaneEntry, Line, Strand, StrandEntry } from "./books.ts";
+import { Heap } from "./heap.ts";
+
+/** Whether `a` goes before `b`, wherever they stand. */
+export function precedes(a: Entry, b: Entry): boolean {
+  if (a.head.level !== b.head.level) return a.head.level > b.head.level;
+  if (a.share !== b.share) return a.share < b.share;
+  return becameReadyBefore(a, b);
+}
+
+function becameReadyBefore({ head: a }: { head: Head }, { head: b }: { head: Head }): boolean {
+  return a.rank !== b.rank ? a.rank < b.rank : a.seq < b.seq;
+}
+
+/** The line of a gate, or (null) an open one. */
+export function newLine(gate: Gate | null): Line {
+  return { gate, strands: new Heap<StrandEntry>(precedes), byFlow: new Map(), dirty: new Set(), envoy: null };
+}
+
+/** Enters a lane by its first job. What was entered of it before does not count any more. */
+export function enterLine(line: Line, lane: Lane, head: Head, flow: Flow): void {
+  lane.stamp += 1;
+  line.dirty.delete(lane);
+  const strand = strandOf(line, flow);
+  const entry = { lane, head, stamp: lane.stamp };
+  strand.lanes.push(entry);
+  if (firstIn(line, strand) === entry) place(line, strand, entry);
+}
+
+function strandOf(line: Line, flow: Flow): Strand {
+  let strand = line.byFlow.get(flow);
+  if (!strand) {
+    strand = { flow, lanes: new Heap<LaneEntry>(becameReadyBefore), version: 0 };
+    line.byFlow.set(flow, strand);
+  }
+  return strand;
+}
+
+/** Gives a strand its place in the line, by its first lane. */
+function place(line: Line, strand: Strand, { lane, head }: LaneEntry): void {
+  strand.version += 1;
+  line.strands.push({ strand, version: strand.version, lane, head, share: strand.flow.share });
+}
+
+function firstIn(line: Line, { lanes }: Strand): LaneEntry | null {
+  for (;;) {
+    const first = lanes.peek();
+    if (!first) return null;
+    if (first.stamp === first.lane.stamp && first.lane.line === line) return first;
+    lanes.pop();
+  }
+}
+
+/** The first of a line, which stays there. Dirty lanes are not looked at. */
+export function firstOf(line: Line): Entry | null {
+  for (;;) {
+    const entry = line.strands.peek();
+    if (!entry) return null;
+    const { strand } = entry;
+    if (entry.version !== strand.version) {
+      line.strands.pop();
+      continue;
+    }
+    const first = firstIn(line, strand);
+    if (first && first.lane === entry.lane && first.head === entry.head && entry.share === strand.flow.share) {
+      return entry;
+    }
+    line.strands.pop();
+    if (first) place(line, strand, first);
+    else line.byFlow.delete(strand.flow);
+  }
+}
+
+/** Some lanes of a line that are likely to come soon; some may have left it. */
+export function* likelyLanes(line: Line, most: number): Generator<Lane> {
+  for (const { strand } of line.strands.some(most)) for (const { lane } of strand.lanes.some(most)) yield lane;
+}
+
+/** Whether nobody stands in it. */
+export function isEmpty(line: Line): boolean {
+  return line.dirty.size === 0 && firstOf(line) === null;
+}
