@@ -26,6 +26,7 @@ export async function exchangeByRpc(
   where: { queue: string; partition: number; channel: Channel | null },
   request: ExchangeRequest,
   config: Config,
+  now: () => number = Date.now,
 ): Promise<ExchangeResponse> {
   const prefix = `${where.queue}:${where.partition}:`;
   const seqOf = (id: string): number => Number(id.slice(prefix.length));
@@ -43,7 +44,7 @@ export async function exchangeByRpc(
   if (!reply.ok) throw new Error(`Exchange ${request.n} was refused (${reply.code}): ${reply.detail}`);
   return {
     n: reply.n,
-    jobs: leasedJobs(prefix, reply.jobs),
+    jobs: leasedJobs(prefix, reply.jobs, now()),
     lost: reply.lost.map(([seq, fence]) => [prefix + seq, fence]),
     refused: reply.refused.map(({ seq, fence, code }) => ({ id: prefix + seq, fence, code })),
     cancel: reply.cancel.map((seq) => prefix + seq),
@@ -101,7 +102,12 @@ function instants(): (ms: number) => string {
   };
 }
 
-function leasedJobs(prefix: string, text: string): LeasedJob[] {
+/** An attempt is over at its job's deadline. */
+function timeLeft({ timeoutMs, deadlineAt }: StoredOptions, now: number): number {
+  return deadlineAt === null ? timeoutMs : Math.max(1, Math.min(timeoutMs, deadlineAt - now));
+}
+
+function leasedJobs(prefix: string, text: string, now: number): LeasedJob[] {
   const tuples = JSON.parse(text) as LeasedTuple[];
   // Jobs of one request share their options: they are parsed once in a row.
   let optionsText = "";
@@ -123,7 +129,7 @@ function leasedJobs(prefix: string, text: string): LeasedJob[] {
       reopenedFence,
       failures,
       maxAttempts: options.maxAttempts,
-      timeoutMs: options.timeoutMs,
+      timeoutMs: timeLeft(options, now),
       backoff: options.ownBackoff ? options.backoff : null,
       createdAt: iso(createdAt),
       runAt: iso(runAt),
