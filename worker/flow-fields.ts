@@ -82,7 +82,9 @@ export const unique = z
         .min(1, "names no state, so it would never hold: leave it out for the default")
         .max(UNIQUE_STATES.length, `names at most ${UNIQUE_STATES.length} states`)
         .optional()
-        .describe('Default ["waiting", "running"], and ["waiting"] for replace and debounce. Final ones need a ttl.'),
+        .describe(
+          'Default ["waiting", "running"], and ["waiting"] for replace and debounce. Final ones need all before them, and a ttl.',
+        ),
       ttl: span.optional().describe("The key is free again this long after acceptance."),
       onConflict: z
         .enum(["return", "reject", "replace", "debounce", "throttle"], CONFLICT_MESSAGE)
@@ -103,9 +105,6 @@ export interface Wrong {
   message: string;
 }
 
-/** They change a job that waits already. */
-export const CHANGING: readonly string[] = ["replace", "debounce"];
-
 /** What the fields of `unique` say against each other. */
 export function uniqueContradiction(asked: CheckedUnique): Wrong | null {
   const { states, ttl, onConflict = "return", wait, maxWait } = asked;
@@ -122,12 +121,12 @@ export function uniqueContradiction(asked: CheckedUnique): Wrong | null {
     if (states) return wrong("states", "stands beside throttle, which holds its key in all states: leave it out");
     return null;
   }
-  const final = states?.find((state) => state !== "waiting" && state !== "running");
-  if (final && ttl === undefined) {
-    return wrong("ttl", `is missing: a key held by a job that is ${final} would never be free again`);
-  }
-  if (states && CHANGING.includes(onConflict) && !states.includes("waiting")) {
-    return wrong("states", `holds no "waiting", and ${onConflict} changes jobs that wait`);
-  }
-  return null;
+  if (!states) return null;
+  // A job that waits beside another of its key could not be kept from coming into the other's state.
+  if (!states.includes("waiting")) return wrong("states", 'leaves out "waiting", in which every job begins');
+  const final = states.find((state) => state !== "waiting" && state !== "running");
+  if (!final) return null;
+  if (!states.includes("running")) return wrong("states", `names "${final}", and leaves out "running" before it`);
+  if (ttl !== undefined) return null;
+  return wrong("ttl", `is missing: a key held by a job that is ${final} would never be free again`);
 }

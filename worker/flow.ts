@@ -8,7 +8,7 @@ import { parseDuration } from "../client/duration.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
 import type { UniqueState } from "../client/types.ts";
 import type { JobTemplate, UniqueTemplate } from "../client/wire.ts";
-import { CHANGING, type CheckedUnique, UNIQUE_STATES, uniqueContradiction, type Wrong } from "./flow-fields.ts";
+import { type CheckedUnique, UNIQUE_STATES, uniqueContradiction, type Wrong } from "./flow-fields.ts";
 import { parseInstant } from "./instant.ts";
 import { errorsOf } from "./issues.ts";
 import { type CheckedJob, newJob } from "./job-schema.ts";
@@ -231,7 +231,8 @@ function toWire(flow: FlowOptions, now: number): Partial<JobTemplate> {
 
 function toUnique({ key, states, ttl, onConflict = "return", wait, maxWait }: CheckedUnique): UniqueTemplate {
   const ms = (text: string | undefined) => (text === undefined ? null : parseDuration(text));
-  const usual: UniqueState[] = CHANGING.includes(onConflict) ? ["waiting"] : ["waiting", "running"];
+  const changes = onConflict === "replace" || onConflict === "debounce";
+  const usual: UniqueState[] = changes ? ["waiting"] : ["waiting", "running"];
   const throttle = onConflict === "throttle";
   const held: readonly UniqueState[] = throttle ? UNIQUE_STATES : (states ?? usual);
   return {

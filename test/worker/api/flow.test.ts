@@ -82,8 +82,8 @@ describe("options of a job", () => {
       { ...none, states: ["waiting", "running"], onConflict: "reject", ttlMs: HOUR },
     ],
     [
-      { key: "k", states: ["dead", "waiting", "dead"], ttl: "1h" },
-      { ...none, states: ["waiting", "dead"], onConflict: "return", ttlMs: HOUR },
+      { key: "k", states: ["dead", "waiting", "running", "dead"], ttl: "1h" },
+      { ...none, states: ["waiting", "running", "dead"], onConflict: "return", ttlMs: HOUR },
     ],
     [
       { key: "k", onConflict: "replace" },

@@ -163,7 +163,7 @@ const FLOW_FIELDS: [path: string, job: object][] = [
   ]),
   ...["completed", "dead", "cancelled"].map((state): [string, object] => [
     "unique.ttl",
-    { unique: { key: "a", states: ["waiting", state] } },
+    { unique: { key: "a", states: ["waiting", "running", state] } },
   ]),
   ...["0ms", 5, null, "367d"].map((ttl): [string, object] => ["unique.ttl", { unique: { key: "a", ttl } }]),
   ...["skip", null, 5, "Return"].map((onConflict): [string, object] => [
@@ -185,7 +185,9 @@ const FLOW_FIELDS: [path: string, job: object][] = [
   ["unique.maxWait", { unique: { key: "a", onConflict: "debounce", wait: "10s", maxWait: "9s" }, delay: undefined }],
   ["unique.ttl", { unique: { key: "a", onConflict: "throttle", wait: "1s", ttl: "1s" } }],
   ["unique.states", { unique: { key: "a", onConflict: "throttle", wait: "1s", states: ["running"] } }],
-  ["unique.states", { unique: { key: "a", onConflict: "replace", states: ["running"] } }],
+  ["unique.states", { unique: { key: "a", states: ["running"] } }],
+  ["unique.states", { unique: { key: "a", onConflict: "replace", states: ["running", "dead"], ttl: "1h" } }],
+  ["unique.states", { unique: { key: "a", states: ["waiting", "dead"], ttl: "1h" } }],
   ["delay", { unique: { key: "a", onConflict: "debounce", wait: "1s" }, delay: "1h" }],
   ["deadline", { unique: { key: "a", onConflict: "debounce", wait: "1h" }, deadline: "1h", delay: undefined }],
 ];
