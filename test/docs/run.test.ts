@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createClient, type Job } from "../../client/index.ts";
+import { createClient, type Explanation, type Job } from "../../client/index.ts";
 import { makeToken } from "../../scripts/local/token.ts";
 import { type Local, startLocal } from "../../scripts/local.ts";
 import { ROOT, readText } from "../repo/sources.ts";
@@ -94,8 +94,26 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     const [, calls] = readText("docs/http-api.md").split(/^## /m);
-    const told = [...calls!.matchAll(/`((?:GET|POST|PATCH|DELETE) \/[^`? ]*)/g)].map(([, call]) => call!);
+    const told = [...calls!.matchAll(/`((?:GET|POST|PUT|PATCH|DELETE) \/[^`? ]*)/g)].map(([, call]) => call!);
     expect(told.sort()).toEqual(served.sort());
+  });
+
+  it("docs/limits.md: limit and close a key, ask why its job waits, open it", async () => {
+    const answers = await answersOf("docs/limits.md");
+    const [config, closed, made, why, keys, opened, job] = answers as [
+      unknown,
+      unknown,
+      unknown,
+      Explanation,
+      ...unknown[],
+    ];
+    expect(config).toMatchObject({ limits: { customer: { concurrency: { value: 5, origin: "api" } } } });
+    expect(closed).toMatchObject({ kind: "customer", value: "acme", paused: { reason: "their server is down" } });
+    expect(made).toMatchObject({ id: "webhooks:0:1", state: "ready" });
+    expect(why).toMatchObject({ runnable: false, gates: [{ gate: "key_paused", until: expect.any(String) }] });
+    expect(keys).toMatchObject({ items: [{ value: "acme", waiters: 1, holders: 0, tokens: 10 }] });
+    expect(opened).toMatchObject({ paused: null });
+    expect(job).toMatchObject({ state: "completed" });
   });
 
   it("docs/operations.md: pause, configure, resume", async () => {

@@ -6,9 +6,13 @@
 import type { Explanation } from "../../client/types.ts";
 import type { ExplainReply, JobRecord } from "../../client/wire.ts";
 import { explanation } from "../limit-schema.ts";
+import { refuse } from "../problem.ts";
 import { jobParams } from "../schemas.ts";
-import { absent, addressOf } from "./jobs.ts";
+import { absent, addressOf, isFinal } from "./jobs.ts";
 import { ok, route } from "./route.ts";
+
+/** A job that is retried between two questions is asked for again. */
+const LOOKS_MAX = 3;
 
 export const explainJob = route({
   method: "get",
@@ -24,13 +28,17 @@ export const explainJob = route({
     const address = addressOf(call.config, id);
     if (!address.ok) return address;
     const { queue, partition, seq } = address;
-    const reply = await call.stub(queue).explain(seq);
-    if (reply.ok) return ok(toExplanation(reply.explanation));
-    if (reply.code !== "not_found") return reply;
-    const here = await call.stub(queue).get(seq);
-    if (here === "deleted") return absent(id);
-    const record = here ?? (await call.history().job(queue, partition, seq));
-    return record === null ? absent(id) : ok(ended(record));
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      const reply = await call.stub(queue).explain(seq);
+      if (reply.ok) return ok(toExplanation(reply.explanation));
+      if (reply.code !== "not_found") return reply;
+      const here = await call.stub(queue).get(seq);
+      if (here === "deleted") return absent(id);
+      const record = here ?? (await call.history().job(queue, partition, seq));
+      if (record === null) return absent(id);
+      if (isFinal(record.state)) return ok(ended(record));
+    }
+    return refuse("unavailable", `Job ${id} kept changing while it was looked at: try again.`);
   },
 });
 

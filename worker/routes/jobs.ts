@@ -127,6 +127,6 @@ async function waitFor(
   }
 }
 
-function isFinal(state: JobState): boolean {
+export function isFinal(state: JobState): boolean {
   return state === "completed" || state === "dead" || state === "cancelled";
 }

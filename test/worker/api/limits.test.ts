@@ -301,6 +301,18 @@ describe("explain", () => {
     ]);
   });
 
+  it("asks again for a job that was retried in between", async () => {
+    const { id } = await enqueue("q-explain", { task: "any", delay: "1h" });
+    const { stub, fetch } = told({ explain: { ok: false, code: "not_found", detail: "" } });
+    await problem(await ask(`/v1/jobs/${id}/explain`, { fetch }), 503, "unavailable");
+    let asked = 0;
+    const later = appWith({
+      stub: (env, queue) =>
+        asked++ === 2 ? told({ explain: { ok: true, explanation } }).stub(env, queue) : stub(env, queue),
+    });
+    expect(await answer(await ask(`/v1/jobs/${id}/explain`, { fetch: later }))).toMatchObject({ position: 3 });
+  });
+
   it("knows no job that was never made or was deleted", async () => {
     await problem(await ask("/v1/jobs/q-explain:0:99999/explain"), 404, "not_found");
     await problem(await ask("/v1/jobs/elsewhere:0:1/explain"), 404, "not_found");
