@@ -4,15 +4,8 @@
  *
  * @module
  */
-import type { Keys, UnfinishedState } from "../../client/types.ts";
-import type {
-  Channel,
-  EffectiveSettings,
-  EnqueueAnswer,
-  LimitSetting,
-  QueueMetrics,
-  Settings,
-} from "../../client/wire.ts";
+import type { UnfinishedState } from "../../client/types.ts";
+import type { Channel, EffectiveSettings, EnqueueAnswer, QueueMetrics, Settings } from "../../client/wire.ts";
 import { limitGates, newGate, QUEUE_GATE } from "./gates.ts";
 import { Heap } from "./heap.ts";
 import { TICKET_MS_MIN } from "./limits.ts";
@@ -20,116 +13,8 @@ import { unparkAll } from "./lines.ts";
 import { newMetrics } from "./metrics.ts";
 import type { Target } from "./outgoing.ts";
 import type { CodeSettings } from "./ports.ts";
+import type { Flow, Gate, Group, Lane, LaneSpec } from "./scheduler.ts";
 import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
-
-/** What the jobs of a lane have in common. */
-export interface LaneSpec {
-  task: string;
-  channel: Channel;
-  /** Jobs that have lapsed wait here: a session is given one of them at a time. */
-  suspect: boolean;
-  keys: Keys | null;
-  cost: { [kind: string]: number } | null;
-  fairKey: string | null;
-}
-
-export interface Lane extends LaneSpec {
-  id: number;
-  ready: number;
-  group: Group;
-  /** Of its keys, in the order of their kinds. */
-  gates: Gate[];
-  /** Where it stands; null: nothing of it is ready. */
-  line: Line | null;
-  /** The gate that sent it to the open line, until it has been dealt with. */
-  via: Gate | null;
-  flow: Flow | null;
-  /** Changes with its place and its first job: entries of before do not count. */
-  stamp: number;
-}
-
-/** Lanes that the same sessions serve. */
-export interface Group {
-  task: string;
-  channel: Channel;
-  suspect: boolean;
-  /** The gate of the task. */
-  gate: Gate;
-  open: Line;
-  ready: number;
-  /** Ready jobs in the open line. */
-  openReady: number;
-}
-
-/** The first job of a lane, by what it is ordered by. `level`: its priority, with ageing. */
-export interface Head {
-  level: number;
-  rank: number;
-  seq: number;
-}
-
-/** A lane's place in a line. */
-export interface Entry {
-  lane: Lane;
-  head: Head;
-  /** Of its flow. */
-  share: number;
-}
-
-/** A lane in a strand; it counts while the lane has the same stamp. */
-export interface LaneEntry {
-  lane: Lane;
-  head: Head;
-  stamp: number;
-}
-
-/** The lanes of one flow in a line, first that whose job became ready earliest. */
-export interface Strand {
-  flow: Flow;
-  lanes: Heap<LaneEntry>;
-  /** Of its latest entry in the line: earlier ones do not count. */
-  version: number;
-}
-
-export interface StrandEntry extends Entry {
-  strand: Strand;
-  version: number;
-}
-
-/** Lanes in order (see line.ts); those whose first job is not known are `dirty`. */
-export interface Line {
-  /** Whose line it is; null: the open one. */
-  gate: Gate | null;
-  strands: Heap<StrandEntry>;
-  byFlow: Map<Flow, Strand>;
-  dirty: Set<Lane>;
-  /** The lane that it sent to the open line last. */
-  envoy: Lane | null;
-}
-
-/** What lets jobs start or not: see gates.ts. */
-export interface Gate {
-  key: string;
-  limit: LimitSetting;
-  /** Running jobs that went through it. */
-  holders: number;
-  /** Lanes that go through it. */
-  lanes: number;
-  /** Lanes that wait for it, by group. */
-  lines: Map<Group, Line>;
-  /** Tokens are saved up until then for a job that needs several. */
-  savingUntil: number;
-  /** Picked within the present claim: how many jobs, of what cost. */
-  taken: number;
-  spent: number;
-}
-
-/** What the jobs of a fair key were served at one level of urgency. */
-export interface Flow {
-  share: number;
-  /** Lanes of it in open lines. */
-  lanes: number;
-}
 
 /** One job in the hands of a session. */
 export interface Held {

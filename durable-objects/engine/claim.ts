@@ -7,7 +7,7 @@
  * @module
  */
 import type { ExchangeInput } from "../../client/wire.ts";
-import { type Entry, type Group, type Head, type Held, type Lane, type Session, setting } from "./books.ts";
+import { type Held, type Session, setting } from "./books.ts";
 import { serve } from "./flows.ts";
 import { closedBy, closedGateOf, gatesOf, roomOf, settleTaken, take } from "./gates.ts";
 import { readHeads } from "./heads.ts";
@@ -18,6 +18,7 @@ import { firstOf, likelyLanes, precedes } from "./line.ts";
 import { enqueueLane, followUp, openGates, park, refresh, touchLane } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
+import type { Entry, Group, Head, Lane } from "./scheduler.ts";
 import { tally } from "./tally.ts";
 
 /** How many jobs a session may claim now. */

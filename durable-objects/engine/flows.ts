@@ -8,9 +8,10 @@
  *
  * @module
  */
-import type { Books, Flow, Head, Lane } from "./books.ts";
+import type { Books } from "./books.ts";
 import { firstOf } from "./line.ts";
 import type { Tx } from "./ports.ts";
+import type { Flow, Head, Lane } from "./scheduler.ts";
 
 /** Flows that nobody waits in are forgotten when there are this many more than lanes. */
 const FLOWS_KEPT = 1_000;

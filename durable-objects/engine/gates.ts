@@ -7,9 +7,10 @@
  * @module
  */
 import type { LimitSetting, RateLimitSetting } from "../../client/wire.ts";
-import type { Books, Gate, Lane } from "./books.ts";
+import type { Books } from "./books.ts";
 import { costIn, fullAfter, holdsAt, saveBuckets } from "./buckets.ts";
 import type { Tx } from "./ports.ts";
+import type { Gate, Lane } from "./scheduler.ts";
 import { limitOf, taskLimitOf } from "./settings.ts";
 
 export const QUEUE_GATE = "queue";

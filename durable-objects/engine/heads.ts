@@ -4,8 +4,9 @@
  *
  * @module
  */
-import type { Head, Lane } from "./books.ts";
+
 import type { Tx } from "./ports.ts";
+import type { Head, Lane } from "./scheduler.ts";
 
 /** Priorities of one lane that ageing looks at. */
 const LEVELS_MAX = 64;

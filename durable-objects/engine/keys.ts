@@ -4,11 +4,12 @@
  * @module
  */
 import type { KeyReport, Refusal, Reply } from "../../client/wire.ts";
-import type { Books, Gate } from "./books.ts";
+import type { Books } from "./books.ts";
 import { tokensIn } from "./buckets.ts";
 import { keyGateKey, keyOf, limitFor } from "./gates.ts";
 import { KEYS_LISTED, PAUSE_MS_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
+import type { Gate } from "./scheduler.ts";
 
 /** Keys that run, wait or are closed, by name; of one kind, or of all. */
 export function listKeys(tx: Tx, kind: string | null): KeyReport[] {

@@ -6,11 +6,12 @@
  */
 import type { Channel, StoredOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
-import { type Books, type Group, type Lane, type LaneSpec, laneKey } from "./books.ts";
+import { type Books, laneKey } from "./books.ts";
 import { gateOf, keyGateKey, taskGateKey } from "./gates.ts";
 import { LONG_TIMEOUT_MS } from "./limits.ts";
 import { newLine } from "./line.ts";
 import type { Tx } from "./ports.ts";
+import type { Group, Lane, LaneSpec } from "./scheduler.ts";
 
 export function channelOf(timeoutMs: number): Channel {
   return timeoutMs > LONG_TIMEOUT_MS ? "long" : "short";

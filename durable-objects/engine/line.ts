@@ -8,8 +8,9 @@
  *
  * @module
  */
-import type { Entry, Flow, Gate, Head, Lane, LaneEntry, Line, Strand, StrandEntry } from "./books.ts";
+
 import { Heap } from "./heap.ts";
+import type { Entry, Flow, Gate, Head, Lane, LaneEntry, Line, Strand, StrandEntry } from "./scheduler.ts";
 
 /** Whether `a` goes before `b`, wherever they stand. */
 export function precedes(a: Entry, b: Entry): boolean {

@@ -11,12 +11,13 @@
  *
  * @module
  */
-import type { Books, Entry, Gate, Group, Head, Lane, Line } from "./books.ts";
+import type { Books } from "./books.ts";
 import { enterFlow, flowOf, leaveFlow } from "./flows.ts";
 import { type Closed, closedBy, costAt } from "./gates.ts";
 import { readHeads } from "./heads.ts";
 import { enterLine, firstOf, newLine } from "./line.ts";
 import type { Tx } from "./ports.ts";
+import type { Entry, Gate, Group, Head, Lane, Line } from "./scheduler.ts";
 
 /** Puts a lane into a line, or (null) into none. Its first job is not known then, and is read before it matters. */
 export function moveLane(books: Books, lane: Lane, to: Line | null): void {

@@ -4,12 +4,13 @@
  * @module
  */
 import type { Channel } from "../../client/wire.ts";
-import { applySettings, type Books, emptyBooks, type Held, type HeldTuple, type LaneSpec } from "./books.ts";
+import { applySettings, type Books, emptyBooks, type Held, type HeldTuple } from "./books.ts";
 import { hold } from "./gates.ts";
 import { addLane } from "./lanes.ts";
 import { countReady } from "./lines.ts";
 import { loadTargets } from "./outgoing.ts";
 import type { CodeSettings, Sql } from "./ports.ts";
+import type { LaneSpec } from "./scheduler.ts";
 import { schemaVersion } from "./schema.ts";
 
 /** Reads the books from the tables; null when the queue has never been written to. */

@@ -4,11 +4,12 @@
  * @module
  */
 import type { UnfinishedState } from "../../client/types.ts";
-import type { Books, Counts, Group } from "./books.ts";
+import type { Books, Counts } from "./books.ts";
 import { hold } from "./gates.ts";
 import { laneOf } from "./lanes.ts";
 import { countReady } from "./lines.ts";
 import type { Sql, Tx } from "./ports.ts";
+import type { Group } from "./scheduler.ts";
 
 /** Where a job stands, as far as counts go. `retrying`: it has failed or lapsed. */
 export interface Place {

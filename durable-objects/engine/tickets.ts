@@ -9,13 +9,14 @@
  * @module
  */
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
-import { type Gate, type Group, type Lane, setting } from "./books.ts";
+import { setting } from "./books.ts";
 import { liveSessions } from "./claim.ts";
 import { closedBy, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import { likelyLanes } from "./line.ts";
 import { openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
+import type { Gate, Group, Lane } from "./scheduler.ts";
 
 const CHANNELS: readonly Channel[] = ["short", "long"];
 /** How late a session that said it would be back may be. */
