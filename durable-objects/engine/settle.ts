@@ -12,7 +12,8 @@ import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { makeFollowUps } from "./follow-ups.ts";
-import { suspectLane } from "./lanes.ts";
+import { closeKey } from "./keys.ts";
+import { laneOf, suspectLane } from "./lanes.ts";
 import {
   ATTEMPT_MESSAGE_CHARS,
   DECLINE_DEAD_MS,
@@ -84,6 +85,7 @@ export function settle(tx: Tx, session: Session, endings: Ending[]): void {
     }
     session.held.delete(ending.seq);
     session.cancels.delete(ending.seq);
+    if (ending.outcome === "snoozed") heedLimit(tx, held, ending);
     learnRunTime(tx, held);
   }
   takeKeys(tx, keys);
@@ -273,6 +275,14 @@ function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
       },
     ]),
   );
+}
+
+/** The handler was told to slow down by whom its job's key stands for: nobody goes there until then. */
+function heedLimit(tx: Tx, held: Held, { rateLimited }: WireOutcome): void {
+  if (!rateLimited) return;
+  const { kind, forMs } = rateLimited;
+  const { keys } = laneOf(tx, held.lane);
+  if (keys && Object.hasOwn(keys, kind)) closeKey(tx, kind, keys[kind]!, forMs, "rate_limited");
 }
 
 /** A moving mean over about the last 32 attempts, by which tickets are sized. */

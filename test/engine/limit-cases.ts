@@ -148,6 +148,27 @@ export const LIMITS: Case[] = [
     },
   },
   {
+    name: "a handler that is told to slow down closes its job's key for all, and no other",
+    run(queue) {
+      const [a, b] = queue.add(tenant("a"), 2);
+      const [other] = queue.add(tenant("b"));
+      const [[seq, fence]] = queue.claim("s", 1) as [[number, number]];
+      const settle = (kind: string) => [
+        { seq, fence, outcome: "snoozed" as const, forMs: 1_000, rateLimited: { kind, forMs: 30_000 } },
+      ];
+      expect(queue.turn("s", { settle: settle("constructor") }).refused).toEqual([]);
+      queue.now += 1_000;
+      const [[again, next]] = queue.claim("t", 1) as [[number, number]];
+      expect([again, next]).toEqual([b, 1]);
+      queue.turn("t", { settle: [{ ...settle("tenant")[0]!, seq: again, fence: next }] });
+      expect(seqs(queue.claim("u"))).toEqual([other]);
+      queue.now += 29_999;
+      expect(queue.claim("v")).toEqual([]);
+      queue.now += 1;
+      expect(seqs(queue.claim("v")).sort()).toEqual([a, b]);
+    },
+  },
+  {
     name: "a key that people close opens when they say so, and tickets go out",
     run(queue) {
       queue.add(tenant("a"));
