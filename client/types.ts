@@ -79,7 +79,7 @@ export interface JobOptions {
   unique?: Unique;
 }
 
-/** Kind to value, 1 to 255 characters each. */
+/** Kind (1 to 64 of letters, digits and `. _ -`, first a letter) to value (1 to 255 characters). */
 export interface Keys {
   [kind: string]: string;
 }

@@ -4,7 +4,7 @@ import { defineTask } from "../../../client/task.ts";
 import type { EffectiveConfig, Explanation, KeyState, Page, Queue } from "../../../client/types.ts";
 import type { ExplainReply, JobRecord, KeyReport, QueueRpc } from "../../../client/wire.ts";
 import { type MillraceConfig, queueSettings, readConfig } from "../../../worker/config.ts";
-import { type Ask, answer, appWith, ask, DEPS, enqueue, migrated, problem, stubOf, TOKEN } from "./support.ts";
+import { type Ask, answer, appWith, ask, DEPS, enqueue, migrated, problem, stubOf, TOKEN, work } from "./support.ts";
 
 migrated();
 
@@ -231,6 +231,29 @@ describe("keys", () => {
       [...key, 0, null],
       [...key, 0, null],
     ]);
+  });
+
+  it("that are closed start nothing, are listed, and go on when opened", async () => {
+    const queue = "q-closed";
+    const path = `/v1/queues/${queue}/limits/tenant/acme/pause`;
+    expect(await answer<Page<KeyState>>(await ask(`/v1/queues/${queue}/limits`))).toEqual({
+      items: [],
+      nextCursor: null,
+    });
+    await patched({ limits: { tenant: { concurrency: 5, rateLimit: RATE } } }, queue);
+    await answer(await ask(path, { method: "PUT", body: { for: "1h", reason: "down" } }));
+    await enqueue(queue, { task: "any", keys: { tenant: "acme" } });
+    await enqueue(queue, { task: "any", keys: { tenant: "other" } });
+    expect(await work(queue)).toEqual([2]);
+    const { items } = await answer<Page<KeyState>>(await ask(`/v1/queues/${queue}/limits?kind=tenant`));
+    expect(items).toEqual([
+      {
+        ...{ kind: "tenant", value: "acme", holders: 0, waiters: 1, concurrency: 5, rateLimit: FULL_RATE, tokens: 10 },
+        paused: { until: expect.stringMatching(/Z$/), reason: "down" },
+      },
+    ]);
+    expect(await answer(await ask(path, { method: "DELETE" }))).toMatchObject({ value: "acme", paused: null });
+    expect(await work(queue)).toEqual([1]);
   });
 
   it.each<[string, string, unknown]>([
