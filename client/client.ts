@@ -6,11 +6,12 @@
 import { parseDuration } from "./duration.ts";
 import { createEnqueuer, type EnqueueOptions, type Outgoing, toJobTexts } from "./enqueue.ts";
 import { type CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+import { list } from "./pages.ts";
 import { QueueHandle } from "./queue-handle.ts";
 import { createSend, type Fetch, type Send } from "./request.ts";
 import type { AnyTaskDeclaration, TaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
-import type { Duration, EnqueuedJob, Job, JobId, JobState, Page, QueueSummary } from "./types.ts";
+import type { Duration, EnqueuedJob, Job, JobId, JobState, QueueSummary } from "./types.ts";
 
 /** Where Millrace is, and how to reach it. */
 export interface ClientOptions {
@@ -162,20 +163,6 @@ function outgoing(
     idempotencyKey: about.idempotencyKey,
     signal: about.signal,
   };
-}
-
-async function* list<Item>(
-  send: Send,
-  path: string,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Item, void, void> {
-  let cursor: string | null = null;
-  do {
-    const from: string = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-    const page: Page<Item> = await send({ method: "GET", path: path + from, signal });
-    yield* page.items;
-    cursor = page.nextCursor;
-  } while (cursor !== null);
 }
 
 function query({ pageSize, ...filter }: JobFilter): URLSearchParams {

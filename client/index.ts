@@ -22,6 +22,7 @@ export {
 export type { CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
 export type { QueueConfigPatch, QueueHandle } from "./queue-handle.ts";
 export type { Fetch } from "./request.ts";
+export type { Backfilled, ScheduleHandle, ScheduleRequest } from "./schedule-handle.ts";
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
 export {
   type AnyTask,

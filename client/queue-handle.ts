@@ -4,8 +4,20 @@
  * @module
  */
 import type { CallOptions } from "./job-handle.ts";
+import { list } from "./pages.ts";
 import type { Send } from "./request.ts";
-import type { Duration, EffectiveConfig, HistoryConfig, KeyState, Limit, Page, Queue, QueueConfig } from "./types.ts";
+import { ScheduleHandle } from "./schedule-handle.ts";
+import type {
+  Duration,
+  EffectiveConfig,
+  HistoryConfig,
+  KeyState,
+  Limit,
+  Page,
+  Queue,
+  QueueConfig,
+  Schedule,
+} from "./types.ts";
 
 type Nullable<Settings> = { [Key in keyof Settings]: Settings[Key] | null };
 type NamedPatch<Value> = { [name: string]: Value | null };
@@ -88,6 +100,16 @@ export class QueueHandle {
   /** Opens a key that `pauseKey` or a handler's `ctx.rateLimited` closed. */
   resumeKey(kind: string, value: string, { signal }: CallOptions = {}): Promise<KeyState> {
     return this.#send({ method: "DELETE", path: this.#keyPath(kind, value), signal });
+  }
+
+  /** A schedule of this queue by its name. Makes no request. */
+  schedule(name: string): ScheduleHandle {
+    return new ScheduleHandle(this.#send, this.name, name);
+  }
+
+  /** All schedules of this queue, page by page as you go. */
+  schedules({ signal }: CallOptions = {}): AsyncIterableIterator<Schedule> {
+    return list(this.#send, this.#path("/schedules?"), signal);
   }
 
   #keyPath(kind: string, value: string): string {

@@ -25,6 +25,16 @@ import { getMetrics } from "./routes/metrics.ts";
 import { getOperation, listOperations, startOperation, stopOperation } from "./routes/operations.ts";
 import { configureQueue, getQueue, listQueues, pauseQueue, resumeQueue } from "./routes/queues.ts";
 import { type Answer, type AnyRoute, ok, route, type Services, serve } from "./routes/route.ts";
+import {
+  backfillSchedule,
+  deleteSchedule,
+  getSchedule,
+  listSchedules,
+  pauseSchedule,
+  putSchedule,
+  resumeSchedule,
+  runSchedule,
+} from "./routes/schedules.ts";
 import { getSummary } from "./routes/summary.ts";
 
 /** What the app needs of the platform. */
@@ -121,6 +131,14 @@ const ROUTES: AnyRoute[] = [
   getOperation,
   stopOperation,
   listErrors,
+  listSchedules,
+  getSchedule,
+  putSchedule,
+  deleteSchedule,
+  runSchedule,
+  pauseSchedule,
+  resumeSchedule,
+  backfillSchedule,
   getSummary,
   getMetrics,
 ];

@@ -7,7 +7,7 @@ import { parseDuration } from "../client/duration.ts";
 import type { StandardSchemaV1 } from "../client/standard-schema.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
 import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
-import type { Backoff, QueueConfig } from "../client/types.ts";
+import type { Backoff, QueueConfig, ScheduleSpec } from "../client/types.ts";
 import type { Settings } from "../client/wire.ts";
 import { readFlow, type TaskFlow } from "./flow.ts";
 import { errorsOf } from "./issues.ts";
@@ -35,6 +35,11 @@ export interface MillraceConfig {
    * need not stand here. An exact name goes before a pattern, a longer pattern before a shorter one.
    */
   queues?: { [nameOrPattern: string]: QueueConfig & { delivery?: "push" } };
+  /**
+   * Schedules by name. Each belongs to the queue that its task declares, or to the one named here, and fires from the
+   * deploy on, also where nobody has used that queue.
+   */
+  schedules?: { [name: string]: ScheduleSpec & { queue?: string } };
   /** Where the app is mounted: `"/jobs"` serves `/jobs/v1/…`. @default {""} */
   basePath?: string;
   bindings?: BindingNames;
@@ -80,8 +85,7 @@ export const DEFAULT_QUEUE = "default";
 export const PUSH_TIMEOUT_MS = 13 * 60_000;
 
 const PATTERN = /^[a-z0-9*][a-z0-9._*-]{0,127}$/;
-const KEYS = ["tasks", "queues", "basePath", "bindings", "maxPayloadBytes", "log"];
-const LATER_KEYS = ["schedules"];
+const KEYS = ["tasks", "queues", "schedules", "basePath", "bindings", "maxPayloadBytes", "log"];
 const BINDINGS: Required<BindingNames> = {
   object: "MILLRACE",
   tickets: "TICKETS",
@@ -96,7 +100,7 @@ const PAYLOAD_BYTES = { usual: 128 * 1024, most: 512 * 1024 };
  * @throws {TypeError | RangeError} naming what is wrong and what it should be
  */
 export function readConfig(config: MillraceConfig): Config {
-  checkKeys("createMillrace", config, KEYS, LATER_KEYS);
+  checkKeys("createMillrace", config, KEYS);
   const tasks = readTasks(config.tasks);
   const { exact, patterns } = readQueues(config.queues ?? {}, tasks);
   for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
@@ -231,11 +235,10 @@ function readMaxPayload(bytes: number): number {
   throw new RangeError(`maxPayloadBytes is a whole number from 1 to ${PAYLOAD_BYTES.most} (512 KiB), not ${bytes}.`);
 }
 
-function checkKeys(what: string, value: object, known: string[], later: string[] = []): void {
+function checkKeys(what: string, value: object, known: string[]): void {
   if (typeof value !== "object" || value === null) throw new TypeError(`${what} takes an object, not ${typeof value}.`);
   for (const key of Object.keys(value)) {
     if (known.includes(key)) continue;
-    const built = later.includes(key) ? "which is not built yet" : `which is not known. There are: ${known.join(", ")}`;
-    throw new TypeError(`${what} was given "${key}", ${built}.`);
+    throw new TypeError(`${what} was given "${key}", which is not known. There are: ${known.join(", ")}.`);
   }
 }

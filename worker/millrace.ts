@@ -16,6 +16,7 @@ import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
 import { runDueOperations } from "./operations/run.ts";
 import { createSweep } from "./scheduled.ts";
+import { readSchedules } from "./schedules.ts";
 import { overText, type Stub } from "./stub.ts";
 import { sendTickets } from "./tickets.ts";
 
@@ -53,6 +54,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   options: MillraceConfig & { tasks: Tasks },
 ): Millrace<Tasks> {
   const config = readConfig(options);
+  const schedules = readSchedules(config, options.schedules ?? {});
   const bindings = bindingsOf(config);
   const deps = {
     config,
@@ -67,6 +69,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   return {
     QueueObject: createQueueObject<unknown>({
       settings: (queue) => queueSettings(config, queue) ?? {},
+      schedules: (queue) => schedules.get(queue),
       history: (env) => createHistory(bindings.database(env)),
       sendTickets: (env, tickets) => sendTickets(bindings.tickets(env), tickets),
       deliver: (env, queue, partition, parcels) => bindings.stub(env, queue, partition).deliver(parcels),
@@ -87,6 +90,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
       log,
     }),
     scheduled: createSweep<unknown>({
+      schedules,
       database: bindings.database,
       stub: bindings.stub,
       retention: (queue) => {

@@ -48,6 +48,24 @@ export interface Resolved {
  * declared, `unknown_task`, `payload_too_large`. They name the index of the first bad job.
  */
 export async function resolveJobs(config: Config, input: ResolveInput): Promise<Resolved | Refused> {
+  const begun = beginJobs(config, input);
+  if (!begun.ok) return begun;
+  const { waiting, ...resolved } = begun;
+  for (const wait of waiting) {
+    const refused = await wait();
+    if (refused) return refused;
+  }
+  return resolved;
+}
+
+/**
+ * The same as far as it goes at once: where a task's schema checks asynchronously, each of `waiting` has to be called
+ * and awaited before the jobs are what they seem.
+ */
+export function beginJobs(
+  config: Config,
+  input: ResolveInput,
+): (Resolved & { waiting: (() => Promise<Refused | null>)[] }) | Refused {
   const { jobs, parsed = false, single = false, actor, now = Date.now() } = input;
   if (jobs.length < 1 || jobs.length > MAX_JOBS) {
     return refuse("invalid_request", `A call makes 1 to ${MAX_JOBS} jobs, not ${jobs.length}.`);
@@ -55,7 +73,7 @@ export async function resolveJobs(config: Config, input: ResolveInput): Promise<
   let { queue } = input;
   const templates = new Templates(config, actor, now);
   const resolved: Resolved["jobs"] = [];
-  const checks: { at: number; drafted: Drafted; result: Promise<Result> }[] = [];
+  const waiting: (() => Promise<Refused | null>)[] = [];
   let chars = 0;
 
   for (let at = 0; at < jobs.length; at++) {
@@ -82,19 +100,21 @@ export async function resolveJobs(config: Config, input: ResolveInput): Promise<
     let index: number | Refused | null = drafted.only;
     if (task.validate !== null || index === null) {
       const value = parsed || text === null ? job.payload : JSON.parse(text);
-      const result = task.validate === null ? { value: value ?? null } : validate(task.validate, value);
-      if (result instanceof Promise) checks.push({ at, drafted, result });
-      else if (index === null || result.issues) index = templates.indexOf(drafted, result, where);
+      const accepted: Result = { value: value ?? null };
+      const result = task.validate === null ? accepted : validate(task.validate, value);
+      if (result instanceof Promise) {
+        waiting.push(async () => {
+          const made = templates.indexOf(drafted, await result, where);
+          if (typeof made === "object") return made;
+          resolved[at]![0] = made;
+          return null;
+        });
+      } else if (index === null || result.issues) index = templates.indexOf(drafted, result, where);
     }
     if (typeof index === "object" && index !== null) return index;
     resolved.push([index ?? 0, text]);
   }
-  for (const { at, drafted, result } of checks) {
-    const index = templates.indexOf(drafted, await result, single ? "" : `jobs[${at}]`);
-    if (typeof index === "object") return index;
-    resolved[at]![0] = index;
-  }
-  return { ok: true, queue: queue!, templates: templates.list, jobs: resolved };
+  return { ok: true, queue: queue!, templates: templates.list, jobs: resolved, waiting };
 }
 
 /** A draft with the templates that were made of it. */

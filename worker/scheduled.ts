@@ -10,6 +10,8 @@ import { pruneHistory } from "./history/prune.ts";
 import { overdueQueues, type QueueKey, recordPoke } from "./history/registry.ts";
 import type { Log } from "./log.ts";
 
+/** How long a queue is trusted to go by the code's schedules once it has said so. */
+const TOLD_FOR_MS = 3_600_000;
 /** Pokes under way at once: an invocation may wait for six connections. */
 const POKES_AT_ONCE = 6;
 
@@ -20,13 +22,17 @@ export interface SweepDeps<Env> {
   retention(queue: string): Retention;
   /** Goes on with operations for a while. */
   operations(env: Env): Promise<void>;
+  /** The queues for which code declares schedules. */
+  schedules: ReadonlyMap<string, { version: string }>;
   log: Log;
 }
 
 /** Makes the `scheduled` handler. It never throws: what fails is tried again in the next minute. */
 export function createSweep<Env>(deps: SweepDeps<Env>) {
+  const toldAt = new Map<string, number>();
   return async function scheduled(_controller: ScheduledController, env: Env, _ctx: ExecutionContext): Promise<void> {
     const pokes = new Map<string, PokeReply>();
+    await attempt(deps, "schedules_failed", () => tellSchedules(deps, env, toldAt, pokes));
     await attempt(deps, "sweep_failed", () => pokeOverdue(deps, env, pokes));
     await attempt(deps, "prune_failed", () => prune(deps, env, pokes));
     await attempt(deps, "operations_failed", () => deps.operations(env));
@@ -41,10 +47,41 @@ async function attempt<Env>({ log }: SweepDeps<Env>, event: string, work: () => 
   }
 }
 
+/**
+ * A queue learns of the code's schedules when it is called, and nobody may ever call it: so each is poked until it says
+ * that it goes by those of this code, and again after an hour. In a Worker that stays loaded that is one call a queue
+ * and hour, in one that is loaded anew each minute one a minute; it writes nothing where nothing has changed.
+ */
+async function tellSchedules<Env>(
+  deps: SweepDeps<Env>,
+  env: Env,
+  toldAt: Map<string, number>,
+  pokes: Map<string, PokeReply>,
+): Promise<void> {
+  const now = Date.now();
+  const untold = [...deps.schedules].filter(([queue]) => (toldAt.get(queue) ?? 0) <= now - TOLD_FOR_MS);
+  await inTurns(untold, async ([queue, { version }]) => {
+    try {
+      const reply = await deps.stub(env, queue, 0).poke();
+      if (reply) pokes.set(`${queue}:0`, reply);
+      // An object that still runs the code before this one goes by that.
+      if (reply?.schedules === version) toldAt.set(queue, now);
+    } catch (error) {
+      deps.log("error", "schedules_untold", { queue, error: String(error) });
+    }
+  });
+}
+
+async function inTurns<Item>(items: readonly Item[], run: (item: Item) => Promise<void>): Promise<void> {
+  for (let from = 0; from < items.length; from += POKES_AT_ONCE) {
+    await Promise.all(items.slice(from, from + POKES_AT_ONCE).map(run));
+  }
+}
+
 async function pokeOverdue<Env>(deps: SweepDeps<Env>, env: Env, pokes: Map<string, PokeReply>): Promise<void> {
   const database = deps.database(env);
   const overdue = await overdueQueues(database, Date.now());
-  const poke = async (key: QueueKey): Promise<void> => {
+  await inTurns(overdue, async (key: QueueKey) => {
     try {
       const reply = await deps.stub(env, key.queue, key.partition).poke();
       if (reply) pokes.set(`${key.queue}:${key.partition}`, reply);
@@ -52,10 +89,7 @@ async function pokeOverdue<Env>(deps: SweepDeps<Env>, env: Env, pokes: Map<strin
     } catch (error) {
       deps.log("error", "poke_failed", { ...key, error: String(error) });
     }
-  };
-  for (let from = 0; from < overdue.length; from += POKES_AT_ONCE) {
-    await Promise.all(overdue.slice(from, from + POKES_AT_ONCE).map(poke));
-  }
+  });
 }
 
 async function prune<Env>(deps: SweepDeps<Env>, env: Env, pokes: Map<string, PokeReply>): Promise<void> {

@@ -24,14 +24,15 @@ const WIRE_TYPES = ["client/types.ts", "client/wire.ts"];
 /** DESIGN 8, most special folder first: the first that a file lies in is its rule. */
 export const ARROWS: Arrow[] = [
   { folder: "client/", paths: ["client/"], packages: [] },
-  { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: [] },
+  { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: ["croner"] },
   { folder: "durable-objects/", paths: ["durable-objects/", ...WIRE_TYPES], packages: ["cloudflare:workers"] },
   { folder: "worker/history/", paths: ["worker/history/", ...WIRE_TYPES], packages: ["drizzle-orm"] },
   // The one file that needs a fact of the environment before any handler is called: docs/decisions/008.
   { folder: "worker/index.ts", paths: ["worker/", "client/"], packages: ["cloudflare:workers"] },
   {
     folder: "worker/",
-    paths: ["worker/", "client/", "durable-objects/queue-object.ts"],
+    // What a schedule's times mean is one piece of code, asked when the Worker starts and by the object.
+    paths: ["worker/", "client/", "durable-objects/queue-object.ts", "durable-objects/engine/timing.ts"],
     packages: ["hono", "zod", "@hono/zod-openapi"],
   },
   { folder: "dashboard/", paths: ["dashboard/", "client/"], packages: [] },

@@ -156,9 +156,9 @@ describe("createMillrace", () => {
     ],
     ["a bad queue name", () => createMillrace({ tasks: [], queues: { "Bad Name": {} } }), /queues\["Bad Name"\]/],
     [
-      "what is not built yet",
-      () => createMillrace({ tasks: [], schedules: {} } as never),
-      /"schedules", which is not built yet/,
+      "a schedule of a task that is not there",
+      () => createMillrace({ tasks: [echo], schedules: { nightly: { task: "ehco", cron: "@daily" } } }),
+      /schedules\["nightly"\]: There is no task "ehco". Did you mean "echo"\?/,
     ],
     [
       "a pull queue",

@@ -26,6 +26,7 @@ function sweep(stub: (queue: string) => QueueRpc = queueObject, database: D1Data
     database: () => database,
     stub: (_env, queue) => stub(queue),
     retention: () => ({ keepMs: 60_000, keepDeadMs: 60_000 }),
+    schedules: new Map(),
     operations: async () => {},
     log: (_level, event, fields) => logged.push({ event, ...fields }),
   });

@@ -30,7 +30,6 @@ describe("readConfig", () => {
     ["two of a name", { tasks: [task, defineTask({ name: "a" })] }, /"a".*unique/],
     ["a timeout for a remote worker", { tasks: [defineTask({ name: "b", timeout: "14m" })] }, /at most 13m/],
     ["an unknown key", { queue: {} }, /"queue".*There are: tasks, queues/],
-    ["schedules", { schedules: {} }, /not built yet/],
     ["a bad name of a queue", { queues: { Mail: {} } }, /queues\["Mail"\]/],
     ["a bad pattern", { queues: { "*A": {} } }, /queues\["\*A"\]/],
     ["another wildcard", { queues: { "a?": {} } }, /queues\["a\?"\]/],
