@@ -91,7 +91,7 @@ export type UniqueState = "waiting" | "running" | FinalState;
 export interface Unique {
   /** 1 to 255 characters. */
   key: string;
-  /** @default {["waiting", "running"]}, and `["waiting"]` for replace and debounce. Final states need a `ttl`. */
+  /** In this order without gaps; final ones need a `ttl`. @default {["waiting", "running"]}, `["waiting"]` for replace and debounce */
   states?: UniqueState[];
   /** The key is free again this long after acceptance, whatever the job does. */
   ttl?: Duration;
