@@ -5,6 +5,7 @@
  */
 import type { Refusal } from "../../client/wire.ts";
 import { applySettings } from "./books.ts";
+import { carryBuckets } from "./carry.ts";
 import type { CodeSettings, Tx } from "./ports.ts";
 import { dropSchedules, knownSchedules } from "./schedule-rows.ts";
 import { countJobs } from "./tally.ts";
@@ -26,11 +27,16 @@ export function forget(tx: Tx, code: CodeSettings): { ok: true; upto: number } |
   tx.books.paused = null;
   tx.books.registered = false;
   tx.books.uniques = 0;
-  applySettings(tx.books, code);
+  carryBuckets(tx, () => applySettings(tx.books, code));
   tx.sql.exec("DELETE FROM meta WHERE key IN ('overrides', 'paused', 'registered')");
   tx.sql.exec("DELETE FROM uniques");
   tx.sql.exec("INSERT INTO meta (key, value) VALUES ('forgotten', '1') ON CONFLICT (key) DO NOTHING");
   return { ok: true, upto: tx.books.nextSeq - 1 };
+}
+
+/** What ended lately is the history's to answer, which has all of it by now and forgets it. Ids stay. */
+export function forgetEnded(tx: Tx): void {
+  tx.sql.exec("UPDATE outbox SET kind = 'sent', body = NULL WHERE kind <> 'sent'");
 }
 
 /** The latest id of a queue that was deleted and not used since; null: it was used. */
