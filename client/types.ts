@@ -91,7 +91,7 @@ export type UniqueState = "waiting" | "running" | FinalState;
 export interface Unique {
   /** 1 to 255 characters. */
   key: string;
-  /** In this order without gaps; final ones need a `ttl`. @default {["waiting", "running"]}, `["waiting"]` for replace and debounce */
+  /** With `waiting`; final ones need `running` too, and a `ttl`. @default waiting and running; for replace and debounce waiting */
   states?: UniqueState[];
   /** The key is free again this long after acceptance, whatever the job does. */
   ttl?: Duration;

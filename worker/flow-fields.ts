@@ -83,7 +83,7 @@ export const unique = z
         .max(UNIQUE_STATES.length, `names at most ${UNIQUE_STATES.length} states`)
         .optional()
         .describe(
-          'Default ["waiting", "running"], and ["waiting"] for replace and debounce. Final ones need all before them, and a ttl.',
+          'Default ["waiting", "running"], and ["waiting"] for replace and debounce. Final ones need both and a ttl.',
         ),
       ttl: span.optional().describe("The key is free again this long after acceptance."),
       onConflict: z
