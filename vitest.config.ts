@@ -21,7 +21,11 @@ function workerd(name: string, include: string[], main: string, exclude: string[
 
 /** Millrace with tasks that misbehave; see there. */
 const RUNTIME_WORKER = "./test/support/runtime-worker.ts";
-const ON_RUNTIME_WORKER = ["test/object/**/*.test.ts", "test/worker/{consumer,scheduled,millrace}*.test.ts"];
+const ON_RUNTIME_WORKER = [
+  "test/object/**/*.test.ts",
+  "test/worker/{consumer,scheduled,millrace}*.test.ts",
+  "test/worker/operations/*.test.ts",
+];
 
 /** Tests that need no Workers runtime run in Node; the others run inside workerd. */
 export default defineConfig({

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Refusal, Reply } from "../client/wire.ts";
-import { forget, forgottenUpto, remember } from "./engine/forget.ts";
+import { forget, forgetEnded, forgottenUpto, remember } from "./engine/forget.ts";
 import type { ShellPorts } from "./ports.ts";
 import type { Runner } from "./runner.ts";
 
@@ -19,6 +19,7 @@ export async function forgetQueue(ports: ShellPorts, runner: Runner): Promise<Re
   if (runner.look((tx) => tx.books.outbox.unflushed) !== 0) {
     return refusal("unavailable", `Jobs of queue "${queue}" are still on their way to the history: try again`);
   }
+  runner.run(forgetEnded);
   await within(CALL_TIMEOUT_MS, history.unregister(queue, partition));
   if (runner.look(forgottenUpto) === forgotten.upto) return forgotten;
   // Whoever used it meanwhile may have registered it before it was taken off the list.

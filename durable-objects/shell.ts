@@ -36,6 +36,7 @@ import { enqueue } from "./engine/enqueue.ts";
 import { exchange } from "./engine/exchange.ts";
 import { explain } from "./engine/explain.ts";
 import { takeParcels } from "./engine/follow-ups.ts";
+import { isForgotten } from "./engine/forget.ts";
 import { describe, get } from "./engine/inspect.ts";
 import { listKeys, pauseKey, trimClosures } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
@@ -117,7 +118,7 @@ export class QueueShell implements QueueRpc {
   }
 
   async describe(): Promise<QueueDescription | null> {
-    return this.#runner.look((tx) => describe(tx, this.#runner.armedAt));
+    return this.#runner.look((tx) => (isForgotten(tx) ? null : describe(tx, this.#runner.armedAt)));
   }
 
   async pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>> {

@@ -20,7 +20,7 @@ export function pageLimit({ asked: { rate, canary, dryRun }, progress }: Operati
   if (dryRun) return PAGE_JOBS;
   const perSecond = rate === null ? PAGE_JOBS : Math.floor((rate.limit * 1_000) / rate.perMs);
   const ahead = progress.canary;
-  const lacks = ahead === null || ahead.passed ? PAGE_JOBS : canary!.count - started(ahead);
+  const lacks = canary === null || ahead?.passed ? PAGE_JOBS : canary.count - (ahead === null ? 0 : started(ahead));
   return Math.max(1, Math.min(PAGE_JOBS, perSecond, lacks));
 }
 

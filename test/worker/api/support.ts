@@ -14,6 +14,8 @@ import { historyReads } from "../../../worker/history-reads.ts";
 interface Bindings {
   DB: D1Database;
   MILLRACE: DurableObjectNamespace;
+  /** Objects whose tickets go nowhere, where the Worker of the tests has them. */
+  FAULTY?: DurableObjectNamespace;
   MIGRATIONS: D1Migration[];
   MILLRACE_TOKEN: string;
 }
@@ -27,7 +29,7 @@ export function migrated(): void {
 }
 
 export function stubOf(queue: string): QueueRpc {
-  return bindings.MILLRACE.getByName(objectName(queue, 0)) as unknown as QueueRpc;
+  return (bindings.FAULTY ?? bindings.MILLRACE).getByName(objectName(queue, 0)) as unknown as QueueRpc;
 }
 
 /** What the tests' own app knows: a task with a schema, one with options, one that takes anything. */
@@ -149,12 +151,14 @@ export async function claim(queue: string) {
 /** Works through up to 500 ready jobs, ending each as `settle` says. */
 export async function work(
   queue: string,
-  settle: (seq: number) => { outcome: "completed" | "failed" | "dead" } = () => ({ outcome: "completed" }),
+  settle: (seq: number) => { outcome: "completed" | "failed" | "dead"; message?: string } = () => ({
+    outcome: "completed",
+  }),
 ): Promise<number[]> {
   const { base, jobs } = await claim(queue);
   const settled = jobs.map(([seq, , , , fence]) => {
-    const { outcome } = settle(seq);
-    const error = { name: "Error", message: "on purpose", stack: null };
+    const { outcome, message = "on purpose" } = settle(seq);
+    const error = { name: "Error", message, stack: null };
     return outcome === "completed" ? { seq, fence, outcome, result: "42" } : { seq, fence, outcome, error };
   });
   const done = await stubOf(queue).exchange({ ...base, n: 2, holding: [], settle: settled, want: 0 });
