@@ -43,6 +43,8 @@ export interface Session {
 export interface Visitor {
   n: number;
   channel: Channel | null;
+  /** That it knows; null: any. */
+  tasks: string[] | null;
   seenAt: number;
   /** It took all that it wanted, or was told to ask again, by this instant. */
   backBy: number | null;
@@ -51,6 +53,8 @@ export interface Visitor {
 export interface ChannelBooks {
   /** When each ticket that has not been followed by a session was sent. */
   ticketsAt: number[];
+  /** Tickets sent since a session came; null: none. */
+  unanswered: { since: number; tickets: number } | null;
   /** A moving mean of run times, for how many jobs one shift can do. */
   runMs: number;
   /** How long a ticket is given before another is sent. */
@@ -156,8 +160,8 @@ export function emptyBooks(code: CodeSettings): Books {
     registered: false,
     visitors: new Map(),
     channels: {
-      short: { ticketsAt: [], runMs: 1_000, intervalMs: TICKET_MS_MIN },
-      long: { ticketsAt: [], runMs: 60_000, intervalMs: TICKET_MS_MIN },
+      short: { ticketsAt: [], unanswered: null, runMs: 1_000, intervalMs: TICKET_MS_MIN },
+      long: { ticketsAt: [], unanswered: null, runMs: 60_000, intervalMs: TICKET_MS_MIN },
     },
     arrivals: { second: 0, now: 0, before: 0 },
     outbox: { flushedUpto: 0, rolledUpto: null, unflushed: 0, oldestAt: null, retryAt: 0 },

@@ -17,8 +17,8 @@ import type { Flow, Head, Lane } from "./scheduler.ts";
 const FLOWS_KEPT = 1_000;
 
 /** The flow of a lane's jobs at a level of urgency; those without a fair key share one. */
-export function flowOf(books: Books, { fairKey }: Lane, level: number): Flow {
-  const key = fairKey === null ? `${level}` : `${level} ${fairKey}`;
+export function flowOf(books: Books, lane: Lane, level: number): Flow {
+  const key = flowKey(lane, level);
   let flow = books.flows.get(key);
   if (!flow) {
     if (books.flows.size > books.lanes.size + FLOWS_KEPT) forgetIdle(books);
@@ -27,6 +27,8 @@ export function flowOf(books: Books, { fairKey }: Lane, level: number): Flow {
   }
   return flow;
 }
+
+const flowKey = ({ fairKey }: Lane, level: number): string => (fairKey === null ? `${level}` : `${level} ${fairKey}`);
 
 function forgetIdle(books: Books): void {
   for (const [key, flow] of books.flows) if (flow.lanes === 0) books.flows.delete(key);
@@ -57,11 +59,23 @@ function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
   return next && next.head.level === level ? Math.min(served, next.share) : served;
 }
 
+/** About the share that a lane's jobs of a level have, or begin with when they are next in line; changes nothing. */
+export function shareOf(books: Books, lane: Lane, level: number): number {
+  const flow = books.flows.get(flowKey(lane, level));
+  if (flow && flow.lanes > 0) return flow.share;
+  return Math.max(flow?.share ?? 0, books.served.get(level) ?? 0);
+}
+
+/** By how much a job of this lane lets its share grow. */
+export function strideOf(books: Books, lane: Lane): number {
+  return costOf(lane) / weightOf(books, lane.fairKey);
+}
+
 /** A job of this lane is served. */
 export function serve({ books }: Tx, lane: Lane, level: number): void {
   const flow = flowOf(books, lane, level);
   books.served.set(level, Math.max(books.served.get(level) ?? 0, flow.share));
-  flow.share += costOf(lane) / weightOf(books, lane.fairKey);
+  flow.share += strideOf(books, lane);
 }
 
 /** What a job takes of its key's share: the dearest of its costs. */

@@ -9,6 +9,7 @@
 import type { LimitSetting, RateLimitSetting } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 import { costIn, fullAfter, holdsAt, saveBuckets } from "./buckets.ts";
+import { noteStart } from "./pace-of-starts.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Lane } from "./scheduler.ts";
 import { limitOf, taskLimitOf } from "./settings.ts";
@@ -25,7 +26,7 @@ export interface Closed {
 }
 
 export function newGate(key: string): Gate {
-  return { key, limit: {}, holders: 0, lanes: 0, lines: new Map(), savingUntil: 0, taken: 0, spent: 0 };
+  return { key, limit: {}, holders: 0, lanes: 0, lines: new Map(), savingUntil: 0, taken: 0, spent: 0, pace: null };
 }
 
 /** The gate of a name, made if it is new. */
@@ -66,13 +67,28 @@ export function limitGates(books: Books): void {
 }
 
 /** Why a gate does not let a job of this cost start now; null: it does. */
-export function closedBy({ now, books }: Tx, gate: Gate, cost: number): Closed | null {
+export function closedBy(tx: Tx, gate: Gate, cost: number): Closed | null {
+  return pausedBy(tx, gate) ?? fullBy(gate) ?? emptyBy(tx, gate, cost);
+}
+
+/** All that closes a gate for a job of this cost now. */
+export function closuresBy(tx: Tx, gate: Gate, cost: number): Closed[] {
+  return [pausedBy(tx, gate), fullBy(gate), emptyBy(tx, gate, cost)].filter((closed) => closed !== null);
+}
+
+function pausedBy({ now, books }: Tx, gate: Gate): Closed | null {
   const closure = books.closures.get(gate.key);
-  if (closure && closure.until > now) return { gate, why: "key_paused", until: closure.until };
-  const { concurrency, rateLimit } = gate.limit;
-  if (concurrency !== undefined && gate.holders + gate.taken >= concurrency) {
-    return { gate, why: "concurrency", until: null };
-  }
+  return closure && closure.until > now ? { gate, why: "key_paused", until: closure.until } : null;
+}
+
+function fullBy(gate: Gate): Closed | null {
+  const { concurrency } = gate.limit;
+  const full = concurrency !== undefined && gate.holders + gate.taken >= concurrency;
+  return full ? { gate, why: "concurrency", until: null } : null;
+}
+
+function emptyBy({ now, books }: Tx, gate: Gate, cost: number): Closed | null {
+  const { rateLimit } = gate.limit;
   if (!rateLimit) return null;
   const until = Math.max(holdsAt(rateLimit, fullAt(books, gate, rateLimit, now), cost), gate.savingUntil);
   return until > now ? { gate, why: "rate", until } : null;
@@ -136,6 +152,7 @@ export function settleTaken(tx: Tx, picked: Lane[], claimed: Lane[]): void {
   const taken = new Map<string, number>();
   for (const lane of claimed) {
     for (const gate of gatesOf(books, lane)) {
+      noteStart(gate, tx.now);
       const { rateLimit } = gate.limit;
       if (!rateLimit) continue;
       const at = taken.get(gate.key) ?? books.buckets.get(gate.key) ?? 0;

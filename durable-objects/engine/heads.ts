@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Books } from "./books.ts";
 import type { Tx } from "./ports.ts";
 import type { Head, Lane } from "./scheduler.ts";
 
@@ -34,6 +35,14 @@ SELECT lane, (
     WHERE state = 'ready' AND lane = levels.lane AND priority = levels.priority ORDER BY rank, seq LIMIT ?2)) AS heads
 FROM levels WHERE priority IS NOT NULL`;
 
+/**
+ * How urgent a ready job is. Ageing counts whole periods since the epoch, so that what is more urgent now is so for
+ * ever: nothing has to be sorted anew.
+ */
+export function levelOf({ rules: { ageing } }: Books, priority: number, rank: number): number {
+  return ageing ? priority - ageing.priority * Math.floor(rank / ageing.perMs) : priority;
+}
+
 /** Up to `most` first jobs of each lane, most urgent first. */
 export function readHeads(tx: Tx, lanes: Lane[], most: number): Map<Lane, Head[]> {
   const found = new Map<Lane, Head[]>();
@@ -43,9 +52,7 @@ export function readHeads(tx: Tx, lanes: Lane[], most: number): Map<Lane, Head[]
   for (const row of tx.sql.exec(ageing ? AGED_HEADS : HEADS, ids, most)) {
     const lane = tx.books.lanes.get(Number(row.lane))!;
     const heads = (JSON.parse(String(row.heads)) as [number, number, number][]).map(([priority, rank, seq]): Head => {
-      // Whole periods since the epoch, so that what is more urgent now is so for ever: nothing has to be sorted anew.
-      const level = ageing ? priority - ageing.priority * Math.floor(rank / ageing.perMs) : priority;
-      return { level, rank, seq };
+      return { level: levelOf(tx.books, priority, rank), rank, seq };
     });
     found.set(lane, [...(found.get(lane) ?? []), ...heads]);
   }

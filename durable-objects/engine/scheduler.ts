@@ -7,6 +7,7 @@
 import type { Keys } from "../../client/types.ts";
 import type { Channel, LimitSetting } from "../../client/wire.ts";
 import type { Heap } from "./heap.ts";
+import type { Pace } from "./pace-of-starts.ts";
 
 /** What the jobs of a lane have in common. */
 export interface LaneSpec {
@@ -108,6 +109,8 @@ export interface Gate {
   /** Picked within the present claim: how many jobs, of what cost. */
   taken: number;
   spent: number;
+  /** Of the starts through it; null: none yet. */
+  pace: Pace | null;
 }
 
 /** What the jobs of a fair key were served at one level of urgency. */

@@ -27,13 +27,17 @@ const VISITORS_KEPT_MS = 60_000;
 /** Notes that a session was here, and whether it will be back without a ticket. */
 export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; retryInMs: number | null }): void {
   const { visitors, channels } = tx.books;
-  if (!visitors.has(input.session) && input.channel) channels[input.channel].ticketsAt.shift();
+  if (input.channel) {
+    if (!visitors.has(input.session)) channels[input.channel].ticketsAt.shift();
+    channels[input.channel].unanswered = null;
+  }
   visitors.delete(input.session);
   const backInMs =
     visit.full && input.channel ? Math.min(channels[input.channel].runMs, TICKET_MS_MIN) : visit.retryInMs;
   visitors.set(input.session, {
     n: input.n,
     channel: input.channel,
+    tasks: input.worker.tasks ?? null,
     seenAt: tx.now,
     backBy: backInMs === null ? null : tx.now + backInMs + GRACE_MS,
   });
@@ -58,6 +62,7 @@ export function decideTickets(tx: Tx): Channel[] {
     if (opensAt !== null) tx.due(Math.max(opensAt, expected.latestBy));
     if (startable === 0) {
       state.intervalMs = TICKET_MS_MIN;
+      state.unanswered = null;
       continue;
     }
     const sent = state.ticketsAt.filter((at) => at > tx.now - state.intervalMs);
@@ -67,6 +72,8 @@ export function decideTickets(tx: Tx): Channel[] {
     const wanted = Math.min(Math.ceil(startable / jobsPerShift(tx, channel)), room) - sent.length - expected.visitors;
     for (let i = 0; i < wanted; i++) {
       sent.push(tx.now);
+      state.unanswered ??= { since: tx.now, tickets: 0 };
+      state.unanswered.tickets += 1;
       tickets.push(channel);
       room -= 1;
     }
