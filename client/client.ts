@@ -6,12 +6,20 @@
 import { parseDuration } from "./duration.ts";
 import { createEnqueuer, type EnqueueOptions, type Outgoing, toJobTexts } from "./enqueue.ts";
 import { type CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+import {
+  begin,
+  filterTexts,
+  type OperationFilter,
+  OperationHandle,
+  type OperationRequest,
+  type RedriveOptions,
+} from "./operation-handle.ts";
 import { list } from "./pages.ts";
 import { QueueHandle } from "./queue-handle.ts";
 import { createSend, type Fetch, type Send } from "./request.ts";
 import type { AnyTaskDeclaration, TaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
-import type { Duration, EnqueuedJob, Job, JobId, JobState, QueueSummary } from "./types.ts";
+import type { Duration, EnqueuedJob, ErrorGroup, Job, JobId, JobState, Operation, QueueSummary } from "./types.ts";
 
 /** Where Millrace is, and how to reach it. */
 export interface ClientOptions {
@@ -35,6 +43,8 @@ export interface JobFilter extends CallOptions {
   from?: string | Date;
   /** Exclusive. */
   to?: string | Date;
+  /** Of the error, as {@link Client.errors} groups them. */
+  fingerprint?: string;
   /** Jobs per request, 1 to 200. @default {50} */
   pageSize?: number;
 }
@@ -89,6 +99,53 @@ export interface Client<Tasks = AnyTaskDeclaration[]> {
 
   /** A queue by its name. Makes no request. */
   queue(name: string): QueueHandle;
+
+  /**
+   * Puts dead jobs back in line, in steps, by the server: however many there are.
+   *
+   * @param filter which of them; at least one field
+   * @example
+   * const op = await client.redrive({ queue: "mail" }, { rate: { limit: 50, per: "1s" }, canary: { count: 10, minSuccess: 0.9 } });
+   * const { changed } = await op.done();
+   */
+  redrive(filter: OperationFilter, options?: RedriveOptions): Promise<OperationHandle>;
+
+  /**
+   * Does one thing to all jobs that a filter finds: retry, cancel, delete, reschedule, setPriority.
+   *
+   * @example
+   * await client.operate({ action: "setPriority", filter: { queue: "mail", tag: "vip" }, args: { priority: 10 } });
+   */
+  operate(request: OperationRequest): Promise<OperationHandle>;
+
+  /** An operation by its id. Makes no request. */
+  operation(id: string): OperationHandle;
+
+  /** All operations of the last 30 days, newest first, page by page as you go. */
+  operations(options?: CallOptions): AsyncIterableIterator<Operation>;
+
+  /**
+   * The latest jobs that did not complete, grouped by what went wrong, the largest group first. `complete`: all were
+   * looked at. A group's fingerprint serves as a filter.
+   *
+   * @example
+   * const { items } = await client.errors({ queue: "mail" });
+   * await client.redrive({ queue: "mail", fingerprint: items[0].fingerprint });
+   */
+  errors(filter?: ErrorFilter): Promise<{ items: ErrorGroup[]; complete: boolean }>;
+}
+
+/** Which jobs to group. */
+export interface ErrorFilter extends CallOptions {
+  queue?: string;
+  /** @default {"dead"} */
+  state?: "dead" | "cancelled" | readonly ("dead" | "cancelled")[];
+  /** On `finishedAt`. Inclusive. */
+  from?: string | Date;
+  /** Exclusive. */
+  to?: string | Date;
+  /** Groups, 1 to 200. @default {50} */
+  limit?: number;
 }
 
 const LONGEST_RETRY_MS = 120_000;
@@ -146,6 +203,13 @@ export function clientOver<Tasks>(send: Send, delivery: Delivery): Client<Tasks>
     jobs: ({ signal, ...filter } = {}) => list(send, `/v1/jobs?${query(filter)}`, signal),
     queues: ({ signal } = {}) => list(send, "/v1/queues?", signal),
     queue: (name) => new QueueHandle(send, name),
+    redrive: (filter, options) => client.operate({ ...options, action: "retry", filter: { state: "dead", ...filter } }),
+    operate: ({ signal, filter, ...request }) =>
+      begin(send, { method: "POST", path: "/v1/operations" }, { ...request, filter: filterTexts(filter) }, signal),
+    operation: (id) => new OperationHandle(send, id),
+    operations: ({ signal } = {}) => list(send, "/v1/operations?", signal),
+    errors: ({ signal, ...filter } = {}) =>
+      send({ method: "GET", path: `/v1/errors?${new URLSearchParams(filterTexts(filter))}`, signal }),
   };
   return client as Client<Tasks>;
 }
@@ -166,10 +230,5 @@ function outgoing(
 }
 
 function query({ pageSize, ...filter }: JobFilter): URLSearchParams {
-  const params = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...filter, limit: pageSize })) {
-    if (value === undefined) continue;
-    params.set(name, value instanceof Date ? value.toISOString() : String(value));
-  }
-  return params;
+  return new URLSearchParams(filterTexts({ limit: pageSize, ...filter }));
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type Client, type ClientOptions, createClient, type JobFilter } from "./client.ts";
+export { type Client, type ClientOptions, createClient, type ErrorFilter, type JobFilter } from "./client.ts";
 export type { Ctx, JobInfo, Log } from "./context.ts";
 export { type Cancel, cancel, type Snooze, snooze } from "./control.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
@@ -20,6 +20,15 @@ export {
   retryAfterMs,
 } from "./errors.ts";
 export type { CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+export type {
+  DrainOptions,
+  OperationFilter,
+  OperationHandle,
+  OperationOptions,
+  OperationRequest,
+  PurgeOptions,
+  RedriveOptions,
+} from "./operation-handle.ts";
 export type { QueueConfigPatch, QueueHandle } from "./queue-handle.ts";
 export type { Fetch } from "./request.ts";
 export type { Backfilled, ScheduleHandle, ScheduleRequest } from "./schedule-handle.ts";

@@ -1,9 +1,10 @@
 /**
- * A queue by its name: look at it, pause it, change its settings.
+ * A queue by its name: look at it, pause it, change its settings, empty it.
  *
  * @module
  */
 import type { CallOptions } from "./job-handle.ts";
+import { begin, type DrainOptions, type OperationHandle, type PurgeOptions } from "./operation-handle.ts";
 import { list } from "./pages.ts";
 import type { Send } from "./request.ts";
 import { ScheduleHandle } from "./schedule-handle.ts";
@@ -110,6 +111,36 @@ export class QueueHandle {
   /** All schedules of this queue, page by page as you go. */
   schedules({ signal }: CallOptions = {}): AsyncIterableIterator<Schedule> {
     return list(this.#send, this.#path("/schedules?"), signal);
+  }
+
+  /**
+   * Cancels all jobs that wait; those that run go on.
+   *
+   * @param options.confirm the queue's name
+   * @param options.states only those. Default all that wait
+   */
+  drain({ signal, ...body }: DrainOptions): Promise<OperationHandle> {
+    return begin(this.#send, { method: "POST", path: this.#path("/drain") }, body, signal);
+  }
+
+  /**
+   * Deletes all jobs that do not run, history too. Their ids are not given again.
+   *
+   * @param options.confirm the queue's name
+   * @param options.states only those. Default all but running
+   */
+  purge({ signal, ...body }: PurgeOptions): Promise<OperationHandle> {
+    return begin(this.#send, { method: "POST", path: this.#path("/purge") }, body, signal);
+  }
+
+  /**
+   * Deletes the queue: its history, and what was changed of it through the API. While jobs run or wait: `conflict`. A
+   * queue that code declares comes back with its next use; ids go on where they were.
+   *
+   * @param options.confirm the queue's name
+   */
+  delete({ signal, ...body }: CallOptions & { confirm: string }): Promise<OperationHandle> {
+    return begin(this.#send, { method: "DELETE", path: this.#path() }, body, signal);
   }
 
   #keyPath(kind: string, value: string): string {
