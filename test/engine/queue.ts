@@ -13,7 +13,7 @@ import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
 import { exchange } from "../../durable-objects/engine/exchange.ts";
 import { get } from "../../durable-objects/engine/inspect.ts";
-import type { CodeSettings, Effects, Row, Storage, Tx } from "../../durable-objects/engine/ports.ts";
+import type { CodeSchedules, CodeSettings, Effects, Row, Storage, Tx } from "../../durable-objects/engine/ports.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
 
 /** One test of the engine, to be run on every storage it claims to run on. Synchronous, as the engine is. */
@@ -55,6 +55,8 @@ export class TestQueue {
   now = Date.UTC(2026, 5, 1);
   random = 0;
   effects: Effects = { tickets: [], wakeAt: null, flush: false, deliver: false };
+  /** What code declares, from the next start on. */
+  schedules: CodeSchedules | undefined;
   #engine: Engine;
   #settings: CodeSettings = {};
   readonly #n = new Map<string, number>();
@@ -70,6 +72,7 @@ export class TestQueue {
       partition: 0,
       storage: this.storage,
       settings: this.#settings,
+      schedules: this.schedules,
       random: () => this.random,
     });
   }

@@ -1,5 +1,6 @@
 import { BOUNDS } from "./bounds-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
+import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
@@ -11,6 +12,7 @@ import { OPERATE } from "./operate-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
 import { SETTINGS } from "./settings-cases.ts";
+import { SCHEDULES } from "./schedule-cases.ts";
 import { SETTLE } from "./settle-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
@@ -28,6 +30,8 @@ export const SUITE: Record<string, Case[]> = {
   operate: OPERATE,
   outbox: OUTBOX,
   tickets: TICKETS,
+  schedules: SCHEDULES,
+  "schedules of code": CODE_SCHEDULES,
   settings: SETTINGS,
   states: STATES,
   bounds: BOUNDS,
