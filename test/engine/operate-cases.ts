@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { cancel, remove, reopen, retry } from "../../durable-objects/engine/operate.ts";
+import { cancel, remove, reopen, reschedule, retry, setPriority } from "../../durable-objects/engine/operate.ts";
 import { type Case, ERROR } from "./queue.ts";
 
 export const OPERATE: Case[] = [
@@ -74,6 +74,77 @@ export const OPERATE: Case[] = [
       queue.run({ outcome: "completed" });
       const dropped = { ...queue.job(seq!), payload: null, encoding: "dropped" };
       expect(queue.write((tx) => reopen(tx, dropped))).toMatchObject({ ok: false, code: "conflict" });
+    },
+  },
+  {
+    name: "reschedule: another start for a job that waits; in the past means now, 366 days ahead is the most",
+    run(queue) {
+      const [seq] = queue.add({ delayMs: 60_000, expiresInMs: 90_000 }) as [number];
+      const move = (inMs: number) => queue.write((tx) => reschedule(tx, seq, queue.now + inMs));
+      expect(move(5_000)).toMatchObject({ ok: true, job: { state: "scheduled", runAt: queue.now + 5_000 } });
+      expect(queue.effects.wakeAt).toBeLessThanOrEqual(queue.now + 5_000);
+      expect(move(-5_000)).toMatchObject({ ok: true, job: { state: "ready", runAt: queue.now } });
+      const before = queue.everything();
+      expect(move(0)).toMatchObject({ ok: true, job: { state: "ready" } });
+      expect(queue.everything()).toBe(before);
+      expect(move(7_000)).toMatchObject({ ok: true, job: { state: "scheduled", runAt: queue.now + 7_000 } });
+      expect(queue.claim("s")).toEqual([]);
+      queue.pass(7_000);
+      expect(queue.job(seq).state).toBe("ready");
+      expect(move(999 * 86_400_000)).toMatchObject({ ok: true, job: { runAt: queue.now + 366 * 86_400_000 } });
+      // It still has its end of waiting.
+      queue.pass(83_000);
+      expect(queue.job(seq)).toMatchObject({ state: "cancelled", reason: "expired" });
+    },
+  },
+  {
+    name: "reschedule: a blocked job stays so, and waits for its time when the one before it is gone",
+    run(queue) {
+      queue.add({ orderingKey: "k" }, 2);
+      const at = queue.now + 60_000;
+      expect(queue.write((tx) => reschedule(tx, 2, at))).toMatchObject({
+        ok: true,
+        job: { state: "blocked", runAt: at },
+      });
+      queue.write((tx) => cancel(tx, 1));
+      expect(queue.job(2)).toMatchObject({ state: "scheduled", runAt: at });
+      queue.pass(60_000);
+      expect(queue.job(2).state).toBe("ready");
+    },
+  },
+  {
+    name: "setPriority: of a job that waits, which then stands where it would with that",
+    run(queue) {
+      queue.add({}, 3);
+      queue.add({ delayMs: 5 });
+      queue.add({ orderingKey: "k" }, 2);
+      expect(queue.write((tx) => setPriority(tx, 3, 9))).toMatchObject({
+        ok: true,
+        job: { priority: 9, state: "ready" },
+      });
+      for (const seq of [4, 6]) queue.write((tx) => setPriority(tx, seq, 99));
+      queue.write((tx) => setPriority(tx, 1, -1));
+      queue.write((tx) => cancel(tx, 5));
+      queue.pass(5);
+      expect(queue.claim("s").map(([seq]) => seq)).toEqual([6, 4, 3, 2, 1]);
+    },
+  },
+  {
+    name: "reschedule and setPriority are refused for what runs or is over, and nothing changes",
+    run(queue) {
+      queue.add({}, 2);
+      queue.run({ outcome: "completed" });
+      queue.claim("s");
+      const before = queue.everything();
+      const changes = [reschedule, setPriority].map(
+        (change) => (seq: number) => queue.write((tx) => change(tx, seq, 5)),
+      );
+      for (const change of changes) {
+        expect(change(1)).toMatchObject({ ok: false, code: "conflict", detail: /it is completed, and only a waiting/ });
+        expect(change(2)).toMatchObject({ ok: false, code: "conflict", detail: /it is running/ });
+        expect(change(3)).toBe("absent");
+      }
+      expect(queue.everything()).toBe(before);
     },
   },
   {

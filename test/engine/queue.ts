@@ -49,6 +49,9 @@ export const TEMPLATE: JobTemplate = {
 
 export const ERROR = { name: "TypeError", message: "no such user", stack: "TypeError: no such user\n  at mail" };
 
+const TABLES =
+  "meta lanes jobs sessions outbox idempotency buckets closures uniques outgoing schedules schedule_runs".split(" ");
+
 /** An engine with a clock that stands still until it is moved. */
 export class TestQueue {
   readonly storage: CountingStorage;
@@ -173,8 +176,21 @@ export class TestQueue {
 
   /** Everything that is stored: what a refusal must not change. */
   everything(): string {
-    const tables = ["meta", "lanes", "jobs", "sessions", "outbox", "idempotency"];
-    return JSON.stringify(tables.map((table) => this.rows(`SELECT * FROM ${table}`)));
+    return JSON.stringify(TABLES.map((table) => this.rows(`SELECT * FROM ${table}`)));
+  }
+
+  /** The statements that `run` takes. */
+  statements(run: () => unknown): string[] {
+    const { sql } = this.storage;
+    const { exec } = sql;
+    const taken: string[] = [];
+    sql.exec = (query, ...params) => {
+      taken.push(query.trim());
+      return exec.call(sql, query, ...params);
+    };
+    run();
+    sql.exec = exec;
+    return taken;
   }
 }
 

@@ -48,7 +48,7 @@ export const SETTLE: Case[] = [
       queue.run({ outcome: "failed", error: ERROR });
       const job = queue.job(seq!);
       expect(job).toMatchObject({ state: "dead", reason: "exhausted", failures: 3, fence: 4 });
-      expect(JSON.parse(job.error!)).toEqual(ERROR);
+      expect(JSON.parse(job.error!)).toEqual({ ...ERROR, fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/) });
       expect(JSON.parse(job.attempts!).map((attempt: unknown[]) => [attempt[0], attempt[1], attempt[4]])).toEqual([
         [1, 1, "failed"],
         [2, 2, "failed"],

@@ -1,6 +1,7 @@
 import { BOUNDS } from "./bounds-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
+import { DEADLINE } from "./deadline-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
@@ -9,6 +10,7 @@ import { GARBAGE } from "./garbage-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
+import { ORDERING } from "./ordering-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
 import { SETTINGS } from "./settings-cases.ts";
@@ -16,6 +18,7 @@ import { SCHEDULES } from "./schedule-cases.ts";
 import { SETTLE } from "./settle-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
+import { UNIQUE } from "./unique-cases.ts";
 
 /** The conformance of the engine: what must hold on every storage, by verb. */
 export const SUITE: Record<string, Case[]> = {
@@ -28,6 +31,9 @@ export const SUITE: Record<string, Case[]> = {
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
   operate: OPERATE,
+  "ordering keys": ORDERING,
+  "unique keys": UNIQUE,
+  deadlines: DEADLINE,
   outbox: OUTBOX,
   tickets: TICKETS,
   schedules: SCHEDULES,
