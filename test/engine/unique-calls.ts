@@ -20,12 +20,12 @@ export type Asked = Partial<JobTemplate> & { payload?: string };
 
 /** One call for these jobs: `[seq, outcome, state]` of each. */
 export function call(queue: TestQueue, asked: Asked[], about: Partial<EnqueueInput> = {}): [number, string, string][] {
-  const reply = queue.enqueue(callOf(queue, asked, about));
+  const reply = queue.enqueue(callOf(asked, about));
   if (!reply.ok) throw new Error(reply.detail);
   return reply.jobs.map(({ seq, outcome, state }) => [seq, outcome, state]);
 }
 
-function callOf(queue: TestQueue, asked: Asked[], about: Partial<EnqueueInput> = {}): EnqueueInput {
+function callOf(asked: Asked[], about: Partial<EnqueueInput> = {}): EnqueueInput {
   return {
     templates: asked.map(({ payload: _, ...options }) => ({ ...TEMPLATE, ...options })),
     jobs: asked.map(({ payload }, index) => [index, payload ?? null]),
@@ -38,7 +38,7 @@ export const one = (queue: TestQueue, asked: Asked): [number, string, string] =>
 export function refused(queue: TestQueue, asked: Asked[], about: Partial<EnqueueInput> = {}) {
   queue.write(() => {});
   const before = queue.everything();
-  const reply = queue.enqueue(callOf(queue, asked, about));
+  const reply = queue.enqueue(callOf(asked, about));
   expect(queue.everything()).toBe(before);
   if (reply.ok) throw new Error("It was accepted");
   return reply;
