@@ -11,7 +11,7 @@
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
 import { setting } from "./books.ts";
 import { liveSessions } from "./claim.ts";
-import { closedBy, roomOf } from "./gates.ts";
+import { closedBy, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import { likelyLanes } from "./line.ts";
 import { openGates } from "./lines.ts";
@@ -91,27 +91,28 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
   const waiting = [...books.groups.values()].filter((group) => group.channel === channel && group.ready > 0);
   if (waiting.length === 0) return { startable: 0, opensAt: null };
   let opensAt = books.timed.peek()?.at ?? Number.POSITIVE_INFINITY;
-  const roomAt = (gate: Gate): number => {
-    opensAt = Math.min(opensAt, closedBy(tx, gate, 1)?.until ?? Number.POSITIVE_INFINITY);
-    return roomOf(tx, gate);
+  const roomAt = (gate: Gate, cost: number): number => {
+    const closed = closedBy(tx, gate, cost);
+    opensAt = Math.min(opensAt, closed?.until ?? Number.POSITIVE_INFINITY);
+    return closed ? 0 : roomOf(tx, gate);
   };
-  const queueRoom = roomAt(books.gate);
+  const queueRoom = roomAt(books.gate, 1);
   let startable = 0;
   for (const group of waiting) {
-    if (group.openReady > 0) startable += Math.min(roomAt(group.gate), openIn(tx, group));
+    if (group.openReady > 0) startable += Math.min(roomAt(group.gate, 1), openIn(group, roomAt));
   }
   return { startable: Math.min(startable, queueRoom), opensAt: Number.isFinite(opensAt) ? opensAt : null };
 }
 
 /** Jobs in the open line of a group, as far as their keys let them start; with many lanes, all of them. */
-function openIn(tx: Tx, { open, openReady }: Group): number {
+function openIn({ open, openReady }: Group, roomAt: (gate: Gate, cost: number) => number): number {
   if (open.dirty.size > LANES_COUNTED || open.byFlow.size > LANES_COUNTED) return openReady;
   const lanes = new Set([...open.dirty, ...likelyLanes(open, LANES_COUNTED)]);
   if (lanes.size > LANES_COUNTED) return openReady;
   let jobs = 0;
   for (const lane of lanes) {
     if (lane.line !== open) continue;
-    jobs += lane.gates.reduce((room, gate) => Math.min(room, roomOf(tx, gate)), lane.ready);
+    jobs += lane.gates.reduce((room, gate) => Math.min(room, roomAt(gate, costAt(gate, lane))), lane.ready);
   }
   return jobs;
 }
