@@ -1,6 +1,6 @@
 /**
- * One thing done to many jobs: a step of an operation. Each job is judged on its own; the writes are sets wherever
- * nothing else hangs on a job, because a job at a time costs an outbox row each.
+ * One thing done to many jobs: a step of an operation. Each job is judged on its own. Jobs leave the table as sets,
+ * because one at a time each costs a row of the outbox.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import type { JobState } from "../../client/types.ts";
 import { type BulkInput, type BulkReply, type JobRecord, readOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { endJobs } from "./end.ts";
+import { freeKey, loadLeaving, passOn } from "./leave.ts";
 import * as operate from "./operate.ts";
 import { appendDeletes, findManyInOutbox } from "./outbox.ts";
 import type { Row, Tx } from "./ports.ts";
 import { cancelledEnd, WAITING_COLUMNS } from "./rows.ts";
-import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
 
 export const BULK_JOBS_MAX = 200;
@@ -20,7 +20,7 @@ export const BULK_JOBS_MAX = 200;
 type Answer = BulkReply[number];
 type Seq = number;
 
-/** Blocked ones first: when the head of an ordering key goes, the next of its key is released and is another row then. */
+/** Blocked ones first: when the head of an ordering key goes, the next of its key is released, and blocked no more. */
 const WAITING = ["blocked", "scheduled", "ready"] as const;
 
 /** Does it to the jobs that the object has, live or lately ended. Those that only the history may have get no answer. */
@@ -32,8 +32,7 @@ export function bulkHere(tx: Tx, input: BulkInput): Map<Seq, Answer> {
   for (const seq of seqs) if (seq >= tx.books.nextSeq) answers.set(seq, "absent");
   const fences = new Map(input.jobs);
   const rows = tx.sql.exec(
-    `SELECT ${WAITING_COLUMNS}, priority, coalesce(ordering, unique_key) IS NOT NULL AS keyed
-     FROM json_each(?) AS e CROSS JOIN jobs ON jobs.seq = e.value`,
+    `SELECT ${WAITING_COLUMNS}, priority FROM json_each(?) AS e CROSS JOIN jobs ON jobs.seq = e.value`,
     JSON.stringify(seqs),
   );
   const meant: Row[] = [];
@@ -77,24 +76,17 @@ function isMeant({ action, states }: BulkInput, listed: number, shown: Shown[], 
 }
 
 function actOnLive(tx: Tx, input: BulkInput, rows: Row[], answers: Map<Seq, Answer>): void {
-  if (input.action !== "cancel" && input.action !== "delete") {
-    for (const row of rows) answers.set(Number(row.seq), actOnRow(tx, input, row));
-    return;
-  }
-  // What is released when a keyed job goes is decided job by job.
-  const together = rows.filter((row) => row.keyed === 0 && row.state !== "running");
-  for (const state of WAITING) {
-    for (const row of rows) {
-      if (row.keyed === 1 && row.state === state) answers.set(Number(row.seq), actOnRow(tx, input, row));
-    }
-    const group = together.filter((row) => row.state === state);
+  const together = input.action === "cancel" || input.action === "delete" ? WAITING : [];
+  for (const state of together) {
+    const group = rows.filter((row) => row.state === state);
     if (group.length === 0) continue;
     if (input.action === "cancel") cancelRows(tx, state, group);
     else deleteRows(tx, group);
     for (const row of group) answers.set(Number(row.seq), "changed");
   }
   for (const row of rows) {
-    if (row.state === "running") answers.set(Number(row.seq), actOnRow(tx, input, row));
+    const seq = Number(row.seq);
+    if (!answers.has(seq)) answers.set(seq, actOnRow(tx, input, row));
   }
 }
 
@@ -112,11 +104,14 @@ function deleteRows(tx: Tx, rows: Row[]): void {
   const gone = rows.map((row): [number, number] => [Number(row.seq), Number(row.fence)]);
   const requests = rows.filter((row) => row.request !== null).map((row) => [row.seq, row.created_at, row.request]);
   appendDeletes(tx, gone, requests.length > 0 ? JSON.stringify(requests) : null);
-  tx.sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?))", JSON.stringify(gone));
+  const json = JSON.stringify(gone);
+  const leaving = loadLeaving(tx, json);
+  tx.sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?))", json);
   for (const row of rows) {
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);
   }
+  passOn(tx, leaving, () => null);
 }
 
 function actOnRow(tx: Tx, input: BulkInput, row: Row): Answer {
@@ -143,8 +138,9 @@ function actOnEnded(tx: Tx, input: BulkInput, records: Map<Seq, JobRecord>, answ
     if (!record) continue;
     if (!isMeant(input, fence, [record.state], record.fence)) {
       answers.set(seq, "absent");
-    } else if (input.action === "delete" && readOptions(record.options).unique === null) {
+    } else if (input.action === "delete") {
       forgotten.push([seq, record.fence]);
+      freeKey(tx, seq, readOptions(record.options).unique);
       answers.set(seq, "changed");
     } else {
       answers.set(seq, actOnRecord(tx, input, record));
@@ -154,18 +150,8 @@ function actOnEnded(tx: Tx, input: BulkInput, records: Map<Seq, JobRecord>, answ
 }
 
 function actOnRecord(tx: Tx, { action }: BulkInput, record: JobRecord): Answer {
-  switch (action) {
-    case "delete":
-      return answerOf(operate.remove(tx, record.seq, record));
-    case "retry":
-      return answerOf(operate.reopen(tx, record));
-    case "cancel":
-      return record.state === "cancelled" ? "unchanged" : "refused";
-    case "reschedule":
-    case "setPriority":
-      assert(isFinal(record.state), `job ${record.seq} is ${record.state} and has left the table`);
-      return "refused";
-  }
+  if (action === "retry") return answerOf(operate.reopen(tx, record));
+  return action === "cancel" && record.state === "cancelled" ? "unchanged" : "refused";
 }
 
 function answerOf(reply: { ok: boolean } | "absent"): Answer {

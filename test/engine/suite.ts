@@ -1,4 +1,5 @@
 import { BOUNDS } from "./bounds-cases.ts";
+import { BULK } from "./bulk-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
 import { DEADLINE } from "./deadline-cases.ts";
@@ -13,8 +14,8 @@ import { OPERATE } from "./operate-cases.ts";
 import { ORDERING } from "./ordering-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
 import type { Case } from "./queue.ts";
-import { SETTINGS } from "./settings-cases.ts";
 import { SCHEDULES } from "./schedule-cases.ts";
+import { SETTINGS } from "./settings-cases.ts";
 import { SETTLE } from "./settle-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
@@ -31,6 +32,7 @@ export const SUITE: Record<string, Case[]> = {
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
   operate: OPERATE,
+  "many jobs": BULK,
   "ordering keys": ORDERING,
   "unique keys": UNIQUE,
   deadlines: DEADLINE,
