@@ -1,11 +1,37 @@
-import type { ExchangeInput, ExchangeReply, LeasedTuple } from "../../client/wire.ts";
-import type { Model } from "./model.ts";
+import type { ExchangeInput, ExchangeReply, LeasedTuple, Settings } from "../../client/wire.ts";
+import { dearest, isOpen, type ModelGate } from "./limits.ts";
+import type { Model, ModelJob } from "./model.ts";
 import type { Seen } from "./observer.ts";
+import { shareKey } from "./shares.ts";
 import type { LiveRow } from "./tables.ts";
 
-/** Higher priority first, then the order in which jobs became ready, then that of acceptance. */
-function compare(a: LiveRow, b: LiveRow): number {
-  return b.priority - a.priority || a.rank - b.rank || a.seq - b.seq;
+/** With ageing: how urgent a job is now, by the instant. Steps of a whole `per` may be counted from any instant. */
+function urgencyOf({ priority, rank }: LiveRow, ageing: NonNullable<Settings["ageing"]>, now: number): number {
+  return priority + ((now - rank) * ageing.priority) / ageing.perMs;
+}
+
+/** Whether a job must start before another, were both open; where shares decide, neither must. */
+function precedes(model: Model, a: ModelJob, b: ModelJob, now: number): boolean {
+  const { ageing } = model.settings;
+  const [first, second] = [a.live!, b.live!];
+  if (ageing) return urgencyOf(first, ageing, now) - urgencyOf(second, ageing, now) > ageing.priority;
+  if (first.priority !== second.priority) return first.priority > second.priority;
+  if (a.fairKey !== b.fairKey) return false;
+  return first.rank !== second.rank ? first.rank < second.rank : first.seq < second.seq;
+}
+
+/** What one session was given, beside what it could have been given. */
+interface Deal {
+  model: Model;
+  input: ExchangeInput;
+  now: number;
+  claimed: ModelJob[];
+  /** Ready jobs that the session could be given, were they not closed. */
+  left: ModelJob[];
+  /** What each bucket is saved for. */
+  saved: Map<ModelGate, number>;
+  held: LiveRow[];
+  others: number;
 }
 
 /**
@@ -14,61 +40,90 @@ function compare(a: LiveRow, b: LiveRow): number {
  */
 export function checkClaims(model: Model, input: ExchangeInput, claimed: LiveRow[], now: number): string | null {
   const session = input.session;
-  const rows = [...model.living.values()].map((job) => job.live!);
-  const held = rows.filter((row) => row.session === session);
-  const running = rows.filter((row) => row.state === "running").length;
-  const { concurrency, maxSessions } = model.settings;
-  const others = [...model.sessions.values()].filter((s) => s.id !== session && s.leaseUntil > now).length;
+  const held: LiveRow[] = [];
+  for (const { live } of model.living.values()) if (live!.session === session) held.push(live!);
+  const suspects = held.filter((row) => row.lapses > 0);
+  model.expect(suspects.length <= 1, "suspects", () => `session ${session} holds ${suspects.map((row) => row.seq)}`);
+  const serves = (row: LiveRow): boolean =>
+    (input.channel === null || row.channel === input.channel) && (input.worker.tasks?.includes(row.task) ?? true);
+  const deal: Deal = {
+    model,
+    input,
+    now,
+    claimed: claimed.map((row) => model.jobs.get(row.seq)!),
+    left: [...model.ready].filter(({ live }) => serves(live!) && !(live!.lapses > 0 && suspects.length > 0)),
+    saved: dearest(model.ready),
+    held,
+    others: [...model.sessions.values()].filter((s) => s.id !== session && s.leaseUntil > now).length,
+  };
   for (const row of claimed) {
     const job = model.jobs.get(row.seq)!;
     const early = job.notBefore - now;
     model.expect(early <= 0, "never-early", () => `job ${row.seq} was started ${early} ms early`);
     model.expect(!model.paused, "order", () => `job ${row.seq} was started while the queue is paused`);
-    model.expect(
-      (input.channel === null || row.channel === input.channel) && (input.worker.tasks?.includes(row.task) ?? true),
-      "order",
-      () => `job ${row.seq} was given to a session that did not ask for its kind`,
-    );
+    model.expect(serves(row), "order", () => `job ${row.seq} was given to a session that did not ask for its kind`);
   }
-  if (claimed.length > 0) {
-    model.expect(running <= concurrency, "concurrency", () => `${running} jobs run, ${concurrency} may`);
-    model.expect(others < maxSessions, "max-sessions", () => `${others} other sessions hold jobs, ${maxSessions} may`);
-  }
-  const suspects = held.filter((row) => row.lapses > 0);
-  model.expect(suspects.length <= 1, "suspects", () => `session ${session} holds ${suspects.map((row) => row.seq)}`);
-  return checkLeft(model, input, rows, claimed, { held: held.length, running, others, suspects: suspects.length });
+  if (claimed.length > 0) checkLimits(deal);
+  const open = deal.left.filter(({ passages }) => isOpen(passages, now, deal.saved));
+  checkOrder(deal);
+  checkShares(deal, new Set(open));
+  return starved(deal, open);
 }
 
-function checkLeft(
-  model: Model,
-  input: ExchangeInput,
-  rows: LiveRow[],
-  claimed: LiveRow[],
-  counts: { held: number; running: number; others: number; suspects: number },
-): string | null {
-  const left = rows
-    .filter(
-      (row) =>
-        row.state === "ready" &&
-        (input.channel === null || row.channel === input.channel) &&
-        (input.worker.tasks?.includes(row.task) ?? true) &&
-        !(row.lapses > 0 && counts.suspects > 0),
-    )
-    .sort(compare);
-  const first = left[0];
-  if (!first) return null;
-  const last = [...claimed].sort(compare).at(-1);
-  if (last) {
-    const right = compare(last, first) < 0;
-    model.expect(right, "order", () => `job ${last.seq} was started before job ${first.seq}, which comes first`);
+function checkLimits({ model, claimed, others }: Deal): void {
+  const maxSessions = model.settings.maxSessions ?? 20;
+  model.expect(others < maxSessions, "max-sessions", () => `${others} other sessions hold jobs, ${maxSessions} may`);
+  for (const { passages } of claimed) {
+    for (const { gate } of passages) {
+      const invariant = gate.name === "queue" ? "concurrency" : "limits";
+      model.expect(
+        gate.holders <= gate.concurrency,
+        invariant,
+        () => `${gate.holders} jobs hold ${gate.name}, ${gate.concurrency} may`,
+      );
+    }
   }
-  const { concurrency, maxSessions } = model.settings;
+}
+
+/** No job starts before one that comes first, unless that was closed when the other started. */
+function checkOrder({ model, now, claimed, left, saved }: Deal): void {
+  if (claimed.length === 0) return;
+  for (const first of left) {
+    const after = claimed.filter((job) => precedes(model, first, job, now));
+    if (after.length === 0 || !isOpen(first.passages, now, saved, after)) continue;
+    model.fail("order", `job ${after.at(-1)!.seq} was started before job ${first.seq}, which comes first`);
+    return;
+  }
+}
+
+/** What each fair key was given of each priority, beside those that could have been. */
+function checkShares({ model, claimed, left }: Deal, open: Set<ModelJob>): void {
+  if (claimed.length === 0) return;
+  if (model.settings.ageing) {
+    model.shares.reset();
+    return;
+  }
+  for (const priority of new Set(claimed.map(({ live }) => live!.priority))) {
+    const waiting = { open: new Set<string>(), closed: new Set<string>() };
+    for (const job of left) {
+      if (job.live!.priority === priority) (open.has(job) ? waiting.open : waiting.closed).add(shareKey(job));
+    }
+    for (const key of waiting.open) waiting.closed.delete(key);
+    const jobs = claimed.filter(({ live }) => live!.priority === priority);
+    const unfair = model.shares.started(priority, jobs, waiting, model.running, model.settings.weights ?? {});
+    if (unfair) model.fail("fair-share", unfair);
+  }
+}
+
+/** What waits although the session has room for it; null: nothing. */
+function starved({ model, input, claimed, held, others }: Deal, open: ModelJob[]): string | null {
+  const first = open[0];
+  if (!first) return null;
   const named = new Set([...input.holding, ...input.settle.map(({ seq }): [number] => [seq])].map(([seq]) => seq));
-  const before = rows.filter((row) => row.session === input.session && !claimed.includes(row));
+  const before = held.filter((row) => !claimed.some(({ seq }) => seq === row.seq));
   const again = before.filter((row) => !named.has(row.seq)).length;
   const full = claimed.length + again >= input.want;
-  const closed = model.paused || counts.running >= concurrency || counts.others >= maxSessions;
-  if (full || closed) return null;
+  if (full || model.paused || others >= (model.settings.maxSessions ?? 20)) return null;
   return `${input.session} wanted ${input.want}, was given ${claimed.length} and ${again} again, and job ${first.seq} waits`;
 }
 

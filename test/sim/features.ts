@@ -20,7 +20,7 @@ export interface Features {
 }
 
 /** What the engine has. */
-const BUILT: readonly (keyof Features)[] = [];
+const BUILT: readonly (keyof Features)[] = ["limits", "rates", "closures", "fairness", "ageing"];
 
 const NAMES: readonly (keyof Features)[] = [
   "limits",

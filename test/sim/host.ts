@@ -1,4 +1,4 @@
-import type { EnqueueInput, ExchangeInput, ExchangeReply, Ticket } from "../../client/wire.ts";
+import type { EnqueueInput, ExchangeInput, ExchangeReply, Parcel, ParcelReply, Ticket } from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import type { CodeSettings, Sql, Storage } from "../../durable-objects/engine/ports.ts";
 import type { ShellPorts } from "../../durable-objects/ports.ts";
@@ -12,6 +12,7 @@ import type { Random } from "./random.ts";
 export type Cause =
   | { kind: "enqueue"; input: EnqueueInput }
   | { kind: "exchange"; input: ExchangeInput; seen?: unknown }
+  | { kind: "pauseKey"; of: string; value: string; forMs: number }
   | { kind: "other" }
   | null;
 
@@ -44,6 +45,7 @@ export interface HostDeps {
   settings: CodeSettings;
   hooks: Hooks;
   sendTickets(tickets: Ticket[]): Promise<void>;
+  deliver(queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
   /** After each transaction, within the turn. */
   committed(incarnation: Incarnation, cause: Cause): void;
   /** Something that must never happen did. */
@@ -141,6 +143,7 @@ export class Host {
         },
       },
       tickets: { send: this.deps.sendTickets },
+      deliver: this.deps.deliver,
       history: history.port(),
       now: () => {
         const now = clock.wall();

@@ -1,4 +1,6 @@
-import type { EnqueueInput, JobRecord, JobTemplate } from "../../client/wire.ts";
+import type { EnqueueInput, JobRecord, JobTemplate, Settings } from "../../client/wire.ts";
+import { Limits, type Passage } from "./limits.ts";
+import { Shares } from "./shares.ts";
 import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
 import { type Invariant, Violation } from "./violation.ts";
 
@@ -12,6 +14,11 @@ export interface ModelEnd {
 export interface ModelJob {
   seq: number;
   live: LiveRow | null;
+  /** What was asked for, or asked for last. */
+  template: JobTemplate;
+  fairKey: string | null;
+  /** The gates that it goes through. */
+  passages: Passage[];
   ends: ModelEnd[];
   deleted: boolean;
   /** No start before this; 0: it has been due. */
@@ -35,6 +42,11 @@ export class Model {
   readonly jobs = new Map<number, ModelJob>();
   /** Those of them that are unfinished. */
   readonly living = new Map<number, ModelJob>();
+  /** Those that are ready. */
+  readonly ready = new Set<ModelJob>();
+  readonly limits = new Limits();
+  readonly shares = new Shares();
+  running = 0;
   readonly requests = new Map<string, Made>();
   readonly keys = new Map<string, Made>();
   readonly outbox = new Map<number, OutboxRow>();
@@ -45,7 +57,8 @@ export class Model {
   /** Transactions that wrote. */
   changes = 0;
   paused = false;
-  settings = { concurrency: Number.POSITIVE_INFINITY, maxSessions: 20, leaseMs: 30_000, keepCompleted: true };
+  settings: Partial<Settings> = {};
+  settingsText = "{}";
   /** As on the clock of the world. */
   time = 0;
   violation: Violation | null = null;
@@ -76,9 +89,25 @@ export class Model {
 
   /** How a job stands in the table; null: not there any more. */
   stands(job: ModelJob, row: LiveRow | null): void {
+    const before = job.live;
+    if (before?.state === "ready") {
+      this.ready.delete(job);
+      this.shares.ready(before.priority, job, -1);
+    }
+    if (before?.state === "running") this.#hold(job, -1);
     job.live = row;
+    if (row?.state === "ready") {
+      this.ready.add(job);
+      this.shares.ready(row.priority, job, 1);
+    }
+    if (row?.state === "running") this.#hold(job, 1);
     if (row) this.living.set(job.seq, job);
     else this.living.delete(job.seq);
+  }
+
+  #hold(job: ModelJob, count: number): void {
+    this.running += count;
+    for (const { gate } of job.passages) gate.holders += count;
   }
 
   lastEnd(job: ModelJob): ModelEnd | null {
@@ -132,9 +161,19 @@ export class Model {
       "fence",
       () => `job ${row.seq} begins at fence ${row.fence}`,
     );
+    this.expect(
+      sameKeys(row.keys, template.keys) &&
+        sameKeys(row.cost, template.cost) &&
+        row.fair_key === (template.fairKey ?? null),
+      "limits",
+      () => `job ${row.seq} stands with keys ${row.keys}, costs ${row.cost}, share ${row.fair_key}`,
+    );
     this.jobs.set(row.seq, {
       seq: row.seq,
       live: null,
+      template,
+      fairKey: template.fairKey ?? null,
+      passages: this.limits.passages(template),
       ends: [],
       deleted: false,
       notBefore: row.state === "scheduled" ? notBefore : 0,
@@ -176,4 +215,10 @@ export class Model {
       () => `job ${seq} is ${truth?.state}/${truth?.fence}, and is answered as ${answer.state}/${answer.fence}`,
     );
   }
+}
+
+/** Whether JSON text holds these names and values, in any order. */
+function sameKeys(text: string | null, asked: { [name: string]: unknown } | null | undefined): boolean {
+  const flat = (of: object | null | undefined): string => JSON.stringify(Object.entries(of ?? {}).sort());
+  return flat(text === null ? null : JSON.parse(text)) === flat(asked);
 }

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { ExchangeInput } from "../../client/wire.ts";
+import { drawFeatures } from "./features.ts";
 import type { Hooks, Host } from "./host.ts";
 import type { Invariant } from "./violation.ts";
 import { World } from "./world.ts";
@@ -11,6 +12,8 @@ interface Mutant {
   what: string;
   /** Which guarantee must be seen to break. */
   breaks: Invariant[];
+  /** What jobs ask for in these runs, by name. Absent: nothing that a core would not have. */
+  features?: string;
   hooks?: () => Hooks;
   prepare?: (world: World) => void;
 }
@@ -137,9 +140,15 @@ const MUTANTS: Mutant[] = [
   },
 ];
 
-it.each(MUTANTS)("catches $what", async ({ breaks, hooks, prepare }) => {
+it.each(MUTANTS)("catches $what", async ({ breaks, features = "none", hooks, prepare }) => {
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const world = new World({ seed, steps: STEPS, hooks: hooks?.() ?? {}, ...(prepare ? { prepare } : {}) });
+    const world = new World({
+      seed,
+      steps: STEPS,
+      features: drawFeatures(seed, features),
+      hooks: hooks?.() ?? {},
+      ...(prepare ? { prepare } : {}),
+    });
     const { violation } = await world.run();
     if (!violation) continue;
     expect(breaks, violation.message).toContain(violation.invariant);

@@ -1,4 +1,4 @@
-import { readOptions } from "../../client/wire.ts";
+import { readOptions, type WireOutcome } from "../../client/wire.ts";
 import { checkBooks } from "./books.ts";
 import { checkClaims } from "./claims.ts";
 import type { Cause, Host, Incarnation } from "./host.ts";
@@ -35,6 +35,7 @@ const BOOKS_EVERY = 4;
 export class Observer {
   readonly #model: Model;
   readonly #host: Host;
+  #incarnation: Incarnation | null = null;
 
   constructor(model: Model, host: Host) {
     this.#model = model;
@@ -44,6 +45,10 @@ export class Observer {
   committed(incarnation: Incarnation, cause: Cause): void {
     const model = this.#model;
     const { sql } = this.#host.storage;
+    if (incarnation !== this.#incarnation) {
+      this.#incarnation = incarnation;
+      model.shares.reset();
+    }
     const sessionsBefore = model.sessions;
     const claimed: LiveRow[] = [];
     if (this.#host.dirty) {
@@ -54,7 +59,9 @@ export class Observer {
       const outbox = readOutbox(sql, model.lastOutboxId);
       const step = new Step(model, incarnation, cause, sessionsBefore, outbox);
       step.settings(meta);
+      if (cause?.kind === "pauseKey") model.limits.close(cause.of, cause.value, cause.forMs, incarnation.now);
       step.changes(rows, claimed);
+      step.starts(claimed);
       step.rest();
       this.#outboxKinds();
       checkHeld(model);
@@ -113,9 +120,7 @@ function checkHeld(model: Model): void {
       model.expect(its, "one-holder", () => `session ${session.id} holds ${seq}/${fence}, which is not its own`);
     }
   }
-  let running = 0;
-  for (const { live } of model.living.values()) if (live!.state === "running") running += 1;
-  model.expect(held === running, "one-holder", () => `${running} jobs run, and sessions hold ${held}`);
+  model.expect(held === model.running, "one-holder", () => `${model.running} jobs run, and sessions hold ${held}`);
 }
 
 /** One transaction. */
@@ -145,10 +150,12 @@ class Step {
   settings({ paused, overrides }: ReturnType<typeof readMeta>): void {
     const model = this.#model;
     model.paused = paused;
-    model.settings.concurrency = Number(overrides.concurrency ?? Number.POSITIVE_INFINITY);
-    model.settings.maxSessions = Number(overrides.maxSessions ?? 20);
-    model.settings.leaseMs = Number(overrides.leaseMs ?? 30_000);
-    model.settings.keepCompleted = overrides.historyCompleted !== "none";
+    const text = JSON.stringify(overrides);
+    if (text === model.settingsText) return;
+    model.settingsText = text;
+    model.settings = overrides;
+    model.limits.apply(overrides, this.#now);
+    model.shares.reset();
   }
 
   changes(rows: Map<number, LiveRow | null>, claimed: LiveRow[]): void {
@@ -169,6 +176,15 @@ class Step {
         model.expect(job.ends.length === 0 && !job.deleted, "ids", () => `the id of job ${seq} is used again`);
       } else if (after && job.ends.length > 0) this.#reopened(job, after);
       else if (after) model.expect(!job.deleted, "durable", () => `job ${job.seq} was deleted, and is back`);
+    }
+  }
+
+  /** Jobs start after everything else that a transaction does. */
+  starts(claimed: LiveRow[]): void {
+    const model = this.#model;
+    for (const { seq } of claimed) {
+      const wrong = model.limits.start(model.jobs.get(seq)!.passages, this.#now);
+      if (wrong) model.fail(wrong[0], `job ${seq} was started: ${wrong[1]}`);
     }
   }
 
@@ -286,13 +302,7 @@ class Step {
     if (state === "scheduled") job.notBefore = this.#scheduled(job, after!, this.#now + 60_000);
   }
 
-  #settled(
-    job: ModelJob,
-    before: LiveRow,
-    outcome: NonNullable<ReturnType<typeof outcomeFor>>,
-    ended: string | null,
-    after: LiveRow | null,
-  ) {
+  #settled(job: ModelJob, before: LiveRow, outcome: WireOutcome, ended: string | null, after: LiveRow | null) {
     const model = this.#model;
     const now = this.#now;
     const what = outcome.outcome;
@@ -316,6 +326,7 @@ class Step {
       case "snoozed":
         model.expect(after?.failures === before.failures, "durable", wrong);
         if (after) job.notBefore = this.#scheduled(job, after, now + outcome.forMs!);
+        this.#rateLimited(job, outcome);
         return;
       case "released":
         return model.expect(after?.state === "ready" || after?.state === "running", "durable", wrong);
@@ -326,6 +337,13 @@ class Step {
         if (after) job.notBefore = this.#scheduled(job, after, now + 60_000);
         return model.expect(after !== null, "durable", wrong);
     }
+  }
+
+  #rateLimited({ template }: ModelJob, { rateLimited }: WireOutcome): void {
+    const { keys } = template;
+    if (!rateLimited || !keys || !Object.hasOwn(keys, rateLimited.kind)) return;
+    const gate = this.#model.limits.gate(`key:${rateLimited.kind}:${keys[rateLimited.kind]}`);
+    gate.closedUntil = Math.max(gate.closedUntil, this.#now + rateLimited.forMs);
   }
 
   #scheduled(job: ModelJob, after: LiveRow, notBefore: number): number {

@@ -1,8 +1,10 @@
 /**
  * Simulates queues: `npm run sim -- --seeds 2000`. A failure prints its seed and what came last.
- * `--seed 7` runs one, `--from 1000` begins elsewhere, `--steps 200` makes runs longer.
+ * `--seed 7` runs one, `--from 1000` begins elsewhere, `--steps 200` makes runs longer, `--only limits,rates` switches
+ * these features on and all others off, `--keep` goes on after a failure.
  */
 import { parseArgs } from "node:util";
+import { drawFeatures } from "./features.ts";
 import { World } from "./world.ts";
 
 const { values } = parseArgs({
@@ -12,6 +14,7 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     steps: { type: "string", default: "120" },
     keep: { type: "boolean", default: false },
+    only: { type: "string" },
   },
 });
 const steps = Number(values.steps);
@@ -22,7 +25,7 @@ let events = 0;
 let jobs = 0;
 const failures = new Map<string, number[]>();
 for (let seed = from; seed < until; seed++) {
-  const outcome = await new World({ seed, steps }).run();
+  const outcome = await new World({ seed, steps, features: drawFeatures(seed, values.only ?? null) }).run();
   if (values.keep) console.log(`seed ${seed}: ${outcome.events} events, ${outcome.jobs} jobs`);
   events += outcome.events;
   jobs += outcome.jobs;
@@ -33,7 +36,8 @@ for (let seed = from; seed < until; seed++) {
   if (values.keep) continue;
   console.log(outcome.trace.slice(-40).join("\n"));
   console.log(`\nseed ${seed} failed after ${outcome.events} events: ${outcome.violation.message}`);
-  console.log(`Again: npm run sim -- --seed ${seed} --steps ${steps}`);
+  const only = values.only === undefined ? "" : ` --only ${values.only}`;
+  console.log(`Again: npm run sim -- --seed ${seed} --steps ${steps}${only}`);
   break;
 }
 const seconds = (performance.now() - startedAt) / 1000;

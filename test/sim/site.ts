@@ -1,4 +1,4 @@
-import type { ExchangeInput, ExchangeReply, LeasedTuple, Ticket } from "../../client/wire.ts";
+import type { ExchangeInput, ExchangeReply, LeasedTuple, Parcel, ParcelReply, Ticket } from "../../client/wire.ts";
 import type { CodeSettings } from "../../durable-objects/engine/ports.ts";
 import { checkAnswer } from "./claims.ts";
 import type { Clock } from "./clock.ts";
@@ -19,6 +19,8 @@ export interface Surroundings {
   features: Features;
   hooks: Hooks;
   note(text: string): void;
+  /** Carries parcels from one queue to another. */
+  deliver(queue: string, parcels: Parcel[]): Promise<ParcelReply[]>;
 }
 
 const SWEEP_MS = 60_000;
@@ -38,6 +40,8 @@ export class Site {
   readonly consumers = new Set<Consumer>();
   /** The rank of the oldest ready job, since a channel had none. */
   readonly readySince = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
+  /** What the check of alarms saw last. */
+  standing = "";
   #sessions = 0;
   #nextPokeAt = SWEEP_MS;
 
@@ -65,6 +69,7 @@ export class Site {
       settings,
       hooks,
       sendTickets: (tickets) => this.#sendTickets(tickets),
+      deliver: (queue, _partition, parcels) => around.deliver(queue, parcels),
       committed: (incarnation, cause) => watch().committed(incarnation, cause),
       broken: (detail) => this.model.fail("check", detail),
       note: this.note,

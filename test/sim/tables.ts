@@ -1,4 +1,4 @@
-import { type Channel, ENTRY_BODY, type Entry, type WireOutcome } from "../../client/wire.ts";
+import { type Channel, ENTRY_BODY, type Entry, type Settings, type WireOutcome } from "../../client/wire.ts";
 import type { Sql } from "../../durable-objects/engine/ports.ts";
 
 /** A row of `jobs` as the checks look at it. */
@@ -22,6 +22,12 @@ export interface LiveRow {
   cancel_requested_at: number | null;
   timeout_ms: number;
   options: string;
+  /** JSON text. */
+  keys: string | null;
+  cost: string | null;
+  fair_key: string | null;
+  ordering: string | null;
+  ordering_rank: number | null;
 }
 
 export interface SessionRow {
@@ -40,7 +46,8 @@ export interface OutboxRow {
 }
 
 const JOBS = `SELECT seq, lanes.task AS task, channel, state, reason, priority, rank, wake_at, expires_at, fence, failures,
-  lapses, declined_since, session, started_at, run_at, cancel_requested_at, timeout_ms, options
+  lapses, declined_since, session, started_at, run_at, cancel_requested_at, timeout_ms, options, keys, cost, fair_key,
+  ordering, ordering_rank
   FROM jobs JOIN lanes ON lanes.id = jobs.lane`;
 
 const WATCH = `
@@ -96,7 +103,7 @@ export function readOutboxKinds(sql: Sql): Map<number, string> {
   return new Map(sql.exec("SELECT id, kind FROM outbox").map((row) => [Number(row.id), String(row.kind)]));
 }
 
-export function readMeta(sql: Sql): { paused: boolean; overrides: { [key: string]: number | string } } {
+export function readMeta(sql: Sql): { paused: boolean; overrides: Partial<Settings> } {
   const meta = new Map(sql.exec("SELECT key, value FROM meta").map((row) => [row.key, String(row.value)]));
   return { paused: meta.has("paused"), overrides: JSON.parse(meta.get("overrides") ?? "{}") };
 }

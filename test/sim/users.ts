@@ -1,6 +1,6 @@
-import type { EnqueueInput, JobTemplate } from "../../client/wire.ts";
+import type { EnqueueInput, SettingsPatch } from "../../client/wire.ts";
+import { drawTemplate, drawValue, KINDS } from "./demand.ts";
 import type { Site } from "./site.ts";
-import { TASK_NAMES } from "./tasks.ts";
 
 const MINUTE = 60_000;
 
@@ -13,6 +13,9 @@ export const MIX = {
   pause: 1,
   resume: 3,
   configure: 3,
+  limit: 6,
+  pauseKey: 5,
+  keys: 2,
   poke: 2,
   get: 8,
   list: 3,
@@ -60,6 +63,13 @@ export class Users {
         await host.call(other, (shell) => shell.configure(patch));
         return;
       }
+      case "limit":
+        await host.call(other, (shell) => shell.configure(this.#limits()));
+        return;
+      case "pauseKey":
+        return this.#pauseKey();
+      case "keys":
+        return this.#keys();
       case "poke":
         return site.poke();
       case "describe": {
@@ -144,8 +154,8 @@ export class Users {
   }
 
   #input(id: string): EnqueueInput {
-    const { random } = this.#site;
-    const templates = Array.from({ length: random.int(1, 3) }, () => this.#template());
+    const { random, features, clock } = this.#site;
+    const templates = Array.from({ length: random.int(1, 3) }, () => drawTemplate(random, features, clock.wall()));
     const count = random.weighted({ one: 6, few: 3, many: 1 });
     const jobs = { one: 1, few: random.int(2, 5), many: random.int(6, 25) }[count];
     const key = random.chance(0.1) ? `key-${random.int(1, 6)}` : null;
@@ -160,29 +170,79 @@ export class Users {
     };
   }
 
-  #template(): JobTemplate {
-    const { random, clock } = this.#site;
-    const start = random.weighted({ now: 6, delay: 3, at: 1 });
-    const backoff = random.pick([
-      null,
-      { type: "fixed" as const, delay: "100ms" as const },
-      { type: "exponential" as const, base: "1s" as const, max: "30s" as const, jitter: 1 },
-    ]);
-    return {
-      task: random.chance(0.02) ? "nobody" : random.pick(TASK_NAMES.slice(0, -1)),
-      priority: random.pick([0, 0, 0, 1, -1, 5]),
-      runAt: start === "at" ? clock.wall() + random.int(-5_000, 60_000) : null,
-      delayMs: start === "delay" ? random.pick([1, 500, 5_000, 60_000, 600_000]) : 0,
-      maxAttempts: random.int(1, 4),
-      backoff,
-      ownBackoff: backoff !== null,
-      timeoutMs: random.pick([1_000, 2_000, 10_000, 20_000, 40_000]),
-      expiresInMs: random.chance(0.15) ? random.pick([1, 1_000, 20_000, 300_000]) : null,
-      tags: random.chance(0.2) ? ["tag"] : [],
-      meta: null,
-      actor: null,
-      version: null,
-      traceparent: null,
-    };
+  /** Limits of one gate, of some kind or of all. */
+  #limits(): SettingsPatch {
+    const { random, features } = this.#site;
+    const limit = () => ({
+      ...(features.limits ? { concurrency: random.pick([null, 1, 2, 3]) } : {}),
+      ...(features.rates
+        ? {
+            rateLimit: random.pick([
+              null,
+              {
+                limit: random.int(1, 6),
+                perMs: random.pick([1_000, 3_000, 10_000, 60_000]),
+                burst: random.pick([1, 2, 5]),
+              },
+            ]),
+          }
+        : {}),
+    });
+    const kind = random.pick(KINDS);
+    const patches: SettingsPatch[] = [
+      limit(),
+      { tasks: { [random.pick(["quick", "works", "flaky", "nobody"])]: limit() } },
+      { limits: { [kind]: limit() } },
+      { limits: { [kind]: { values: { [drawValue(random, kind)]: random.pick([null, limit(), limit()]) } } } },
+      { limits: { [kind]: null } },
+      { tasks: null },
+    ];
+    if (features.fairness) {
+      patches.push({ weights: { [`f${random.int(1, 4)}`]: random.pick([null, 0.5, 2, 4]) } }, { weights: null });
+    }
+    if (features.ageing) {
+      patches.push({
+        ageing: random.pick([null, { perMs: random.pick([1_000, 30_000]), priority: random.int(1, 3) }]),
+      });
+    }
+    return random.pick(patches);
+  }
+
+  async #pauseKey(): Promise<void> {
+    const { random, network, host, features } = this.#site;
+    if (!features.closures) return;
+    const of = random.pick(KINDS);
+    const value = drawValue(random, of);
+    const forMs = random.pick([0, 0, 1, random.int(1, 60_000), random.int(1, 600_000)]);
+    await network.call(() =>
+      host.call({ kind: "pauseKey", of, value, forMs }, (shell) => shell.pauseKey(of, value, forMs, "sim")),
+    );
+  }
+
+  /** What keys are said to be must be what is. */
+  async #keys(): Promise<void> {
+    const { random, network, host, model } = this.#site;
+    const kind = random.pick([null, ...KINDS]);
+    await network.call(() =>
+      host.call({ kind: "other" }, async (shell) => {
+        const { changes } = model;
+        const listed = await shell.keys(kind);
+        if (model.changes !== changes) return;
+        for (const { kind: of, value, holders, paused } of listed) {
+          const gate = model.limits.gate(`key:${of}:${value}`);
+          const right = gate.holders === holders && (paused?.until ?? gate.closedUntil) === gate.closedUntil;
+          model.expect(
+            right,
+            "limits",
+            () => `${gate.name} has ${gate.holders} holders, and is answered with ${holders}`,
+          );
+        }
+        for (const gate of model.limits.gates()) {
+          const shown = listed.some(({ kind: of, value }) => gate.name === `key:${of}:${value}`);
+          const its = gate.name.startsWith(kind === null ? "key:" : `key:${kind}:`) && gate.holders > 0;
+          model.expect(shown || !its, "limits", () => `${gate.name} has ${gate.holders} holders, and is not listed`);
+        }
+      }),
+    );
   }
 }

@@ -1,19 +1,31 @@
 import type { Rollup } from "../../client/wire.ts";
 import { mergeRollup } from "../../durable-objects/engine/rollup.ts";
+import { dearest, isClosed, type ModelGate, opensAt, type Passage } from "./limits.ts";
 import type { Site } from "./site.ts";
+import type { Invariant } from "./violation.ts";
 
 const SLACK_MS = 30;
 const TICKET_MS_MIN = 5_000;
 const TICKET_MS_MAX = 600_000;
+/** A session that took all that it wanted is back within this time, or is not waited for any longer. */
+const BACK_MS = 7_000;
 /** A flush may be under way for a minute, or wait five after a failure. */
 const FLUSH_MS = 370_000;
+
+/** What the checks below depend on; none of them comes to fail by time alone. */
+function standing({ host, model }: Site): string {
+  return `${model.changes} ${host.alarmAt} ${host.alarmBusy} ${host.alarmLost}`;
+}
 
 /** While anything is due or will be, an alarm is set for it; and somebody comes for work that nothing closes. */
 export function checkArmed(site: Site): void {
   const { host, model, clock } = site;
+  const stands = standing(site);
+  if (stands === site.standing) return;
+  site.standing = stands;
   const now = Math.max(clock.wall(), host.incarnation?.now ?? 0);
   const alarmAt = host.alarmAt ?? Number.POSITIVE_INFINITY;
-  const armedFor = (due: number, invariant: "armed" | "work-conserving", what: () => string): void => {
+  const armedFor = (due: number, invariant: Invariant, what: () => string): void => {
     if (host.alarmBusy || host.alarmLost) return;
     model.expect(
       alarmAt <= Math.max(due, now) + SLACK_MS,
@@ -21,13 +33,9 @@ export function checkArmed(site: Site): void {
       () => `${what()}: the alarm is at ${host.alarmAt}, now ${now}`,
     );
   };
-  const ready = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
-  let running = 0;
   for (const { live } of model.living.values()) {
-    if (!live) continue;
-    if (live.wake_at !== null) armedFor(live.wake_at, "armed", () => `job ${live.seq} is due at ${live.wake_at}`);
-    if (live.state === "ready") ready[live.channel] = Math.min(ready[live.channel], live.rank);
-    if (live.state === "running") running += 1;
+    const { wake_at } = live!;
+    if (wake_at !== null) armedFor(wake_at, "armed", () => `job ${live!.seq} is due at ${wake_at}`);
   }
   for (const { id, leaseUntil, held } of model.sessions.values()) {
     const due = held.reduce((at, { until }) => Math.min(at, until), leaseUntil);
@@ -40,15 +48,47 @@ export function checkArmed(site: Site): void {
     );
     if (!flushed) armedFor(now + FLUSH_MS, "armed", () => `outbox row ${row.id} is to be flushed`);
   }
+  if (!model.paused) checkVisitors(site, now, armedFor);
+}
+
+/** Somebody is on the way to ready work, or will be when the gate that closes it opens by itself. */
+function checkVisitors(
+  { model, readySince }: Site,
+  now: number,
+  armedFor: (due: number, invariant: Invariant, what: () => string) => void,
+): void {
+  const oldest = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
+  for (const { live } of model.ready) oldest[live!.channel] = Math.min(oldest[live!.channel], live!.rank);
   for (const channel of ["short", "long"] as const) {
     // Patience grows with the oldest job, and lasts until none is left.
-    const since =
-      ready[channel] === Number.POSITIVE_INFINITY ? ready[channel] : Math.min(ready[channel], site.readySince[channel]);
-    site.readySince[channel] = since;
-    if (since === Number.POSITIVE_INFINITY || model.paused || running >= model.settings.concurrency) continue;
-    const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
-    armedFor(now + intervalMs, "work-conserving", () => `a ${channel} job is ready since ${since}`);
+    readySince[channel] =
+      oldest[channel] === Number.POSITIVE_INFINITY ? oldest[channel] : Math.min(oldest[channel], readySince[channel]);
   }
+  const saved = dearest(model.ready);
+  for (const { live, passages } of model.ready) {
+    const opens = opensAll(passages, now, new Map());
+    // Who ends a job that holds the gate looks at it.
+    if (opens === null) continue;
+    const since = readySince[live!.channel];
+    const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
+    const waitMs = passages.some((passage) => isClosed(passage, now)) ? BACK_MS : intervalMs;
+    armedFor(
+      Math.max(opensAll(passages, now, saved)!, now + waitMs),
+      "work-conserving",
+      () => `the ${live!.channel} job ${live!.seq}, ready since ${since}, may start at ${opens}`,
+    );
+  }
+}
+
+/** When the last of these gates opens; null: nobody knows. */
+function opensAll(passages: Passage[], now: number, saved: Map<ModelGate, number>): number | null {
+  let opens = now;
+  for (const passage of passages) {
+    const at = opensAt(passage, now, { cost: saved.get(passage.gate) ?? 0, holders: 0, takenMs: 0 });
+    if (at === null) return null;
+    opens = Math.max(opens, at);
+  }
+  return opens;
 }
 
 /** In the end everything is in the history once, in its latest form, and counted once. */

@@ -1,3 +1,4 @@
+import type { Parcel, ParcelReply } from "../../client/wire.ts";
 import { Clock } from "./clock.ts";
 import { drawFeatures, type Features } from "./features.ts";
 import type { Faults } from "./history.ts";
@@ -57,6 +58,7 @@ export class World {
       features,
       hooks: options.hooks ?? {},
       note: (text: string) => this.note(text),
+      deliver: (queue: string, parcels: Parcel[]) => this.#deliver(queue, parcels),
     };
     const mail = new Site("mail", around, {});
     this.sites = [mail];
@@ -105,6 +107,12 @@ export class World {
     }
     const undone = this.sites.find((site) => !site.drained());
     if (undone) throw new Violation("drained", undone.left());
+  }
+
+  async #deliver(queue: string, parcels: Parcel[]): Promise<ParcelReply[]> {
+    const site = this.sites.find((one) => one.queue === queue);
+    if (!site) throw new Error(`There is no queue ${queue}`);
+    return site.network.call(() => site.host.call({ kind: "other" }, (shell) => shell.deliver(parcels)));
   }
 
   #check(): void {

@@ -1,0 +1,158 @@
+import type { ModelJob } from "./model.ts";
+
+/** One share of the starts of its line: the jobs of a fair key that are equally urgent. */
+interface Flow {
+  fairKey: string;
+  ready: number;
+  /** Whether it had a start in this incarnation of the object. */
+  served: boolean;
+  /** The dearest start of its jobs. */
+  dearest: number;
+  /** By how much another has been served more, divided by weight, in some stretch in which this one could start. */
+  readonly behind: Map<Flow, number>;
+  /** Set while its first job waits: how many of the line started before it, and how many flows had jobs waiting. */
+  first: { starts: number; flows: Set<Flow>; running: number } | null;
+}
+
+/** Jobs of one priority share its starts. */
+type Line = Map<string, Flow>;
+
+/** What each fair key was given, beside the others that could start. */
+export class Shares {
+  readonly #lines = new Map<number, Line>();
+
+  /** A job begins or ceases to be ready. */
+  ready(priority: number, job: ModelJob, count: number): void {
+    const flows = this.#line(priority);
+    const flow = this.#flow(flows, job);
+    flow.ready += count;
+    flow.dearest = Math.max(flow.dearest, costOf(job));
+    if (flow.ready === 0) {
+      flow.behind.clear();
+      flow.first = null;
+    } else if (count > 0 && flow.ready === 1) {
+      if (!flow.served) this.#begin(flows, flow);
+      for (const other of flows.values()) other.first?.flows.add(flow);
+    }
+  }
+
+  /** Memory of the object is gone: every key begins anew. */
+  reset(): void {
+    for (const flows of this.#lines.values()) {
+      for (const [key, flow] of flows) {
+        if (flow.ready === 0) flows.delete(key);
+        flow.served = false;
+        flow.behind.clear();
+      }
+      for (const flow of flows.values()) this.#begin(flows, flow);
+    }
+  }
+
+  #begin(flows: Line, flow: Flow): void {
+    const waiting = [...flows.values()].filter((other) => other.ready > 0);
+    flow.first = { starts: 0, flows: new Set(waiting), running: 0 };
+  }
+
+  /**
+   * What one session was given, of one priority. `open`: fair keys of which a job that it could have been given waits;
+   * `closed`: those of which only jobs that were closed to it wait. Says what is not fair.
+   */
+  started(
+    priority: number,
+    jobs: ModelJob[],
+    waiting: { open: Set<string>; closed: Set<string> },
+    running: number,
+    weights: { [key: string]: number },
+  ): string | null {
+    const flows = this.#line(priority);
+    const taken = new Map<Flow, number>();
+    for (const job of jobs) {
+      const flow = this.#flow(flows, job);
+      flow.served = true;
+      flow.first = null;
+      flow.dearest = Math.max(flow.dearest, costOf(job));
+      taken.set(flow, (taken.get(flow) ?? 0) + costOf(job) / weightOf(weights, flow));
+    }
+    for (const flow of flows.values()) {
+      if (flow.ready === 0) continue;
+      if (waiting.closed.has(flow.fairKey)) flow.behind.clear();
+      const open = waiting.open.has(flow.fairKey);
+      compare(flow, open ? taken : new Map(), taken.get(flow) ?? 0);
+      if (!open) continue;
+      const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, jobs.length, running, weights);
+      if (unfair) return `priority ${priority}: ${unfair}`;
+    }
+    return null;
+  }
+
+  #line(priority: number): Line {
+    let line = this.#lines.get(priority);
+    if (!line) {
+      line = new Map();
+      this.#lines.set(priority, line);
+    }
+    return line;
+  }
+
+  #flow(flows: Line, { fairKey }: ModelJob): Flow {
+    const key = fairKey === null ? "" : `=${fairKey}`;
+    let flow = flows.get(key);
+    if (!flow) {
+      flow = { fairKey: key, ready: 0, served: false, dearest: 1, behind: new Map(), first: null };
+      flows.set(key, flow);
+    }
+    return flow;
+  }
+}
+
+/** As it stands in the sets of waiting keys. */
+export function shareKey({ fairKey }: ModelJob): string {
+  return fairKey === null ? "" : `=${fairKey}`;
+}
+
+/** The dearest of a job's costs, at least 1. */
+function costOf({ template }: ModelJob): number {
+  return Math.max(1, ...Object.values(template.cost ?? {}));
+}
+
+function weightOf(weights: { [key: string]: number }, { fairKey }: Flow): number {
+  const key = fairKey.slice(1);
+  return fairKey !== "" && Object.hasOwn(weights, key) ? weights[key]! : 1;
+}
+
+function compare(flow: Flow, taken: Map<Flow, number>, own: number): void {
+  for (const other of new Set([...flow.behind.keys(), ...taken.keys()])) {
+    const behind = (flow.behind.get(other) ?? 0) + (taken.get(other) ?? 0) - own;
+    if (behind > 0 && other !== flow) flow.behind.set(other, behind);
+    else flow.behind.delete(other);
+  }
+}
+
+/**
+ * While a flow could start, no other gets more than one start of each beyond its share (the bound of start-time fair
+ * queueing).
+ */
+function tooFarBehind(flow: Flow, weights: { [key: string]: number }): string | null {
+  const least = flow.dearest / weightOf(weights, flow);
+  for (const [other, behind] of flow.behind) {
+    const most = least + other.dearest / weightOf(weights, other);
+    if (behind > most + 1e-6) return `${name(other)} got ${behind} more than ${name(flow)}; ${most} may be`;
+  }
+  return null;
+}
+
+/** With K flows that have jobs waiting and c slots, the first job of a new one is among the next K + c. */
+function lateFirst(flow: Flow, starts: number, running: number, weights: object): string | null {
+  const { first } = flow;
+  if (!first || Object.keys(weights).length > 0) return null;
+  first.starts += starts;
+  first.running = Math.max(first.running, running);
+  const dearest = Math.max(...[...first.flows].map((other) => other.dearest));
+  const most = (first.flows.size + Math.max(first.running, 1)) * dearest;
+  if (first.starts <= most) return null;
+  return `${first.starts} jobs started before the first of ${name(flow)}; ${most} may with ${first.flows.size} keys`;
+}
+
+function name({ fairKey }: Flow): string {
+  return fairKey === "" ? "jobs without a key" : `key ${fairKey.slice(1)}`;
+}
