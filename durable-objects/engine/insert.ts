@@ -78,8 +78,10 @@ function tupleOf(t: Stored, index: number) {
 
 function countNew(tx: Tx, templates: Stored[], jobs: NewRow[]): void {
   const perTemplate = new Array<number>(templates.length).fill(0);
-  for (const [template] of jobs) perTemplate[template]! += 1;
-  assert(perTemplate.length === templates.length, "jobs name templates that are there");
+  for (const [template] of jobs) {
+    assert(Number.isInteger(template) && template in templates, "a job names one of the templates");
+    perTemplate[template]! += 1;
+  }
   for (const [index, template] of templates.entries()) {
     if (perTemplate[index] === 0) continue;
     tally(tx, null, { state: template.state, lane: template.lane, retrying: false }, perTemplate[index]);
