@@ -19,8 +19,8 @@ SELECT l.value AS lane, (
     ORDER BY priority DESC, rank, seq LIMIT ?2)) AS heads
 FROM json_each(?1) AS l`;
 
-/** With ageing the first of each priority may be the most urgent. */
-const AGED_HEADS = `
+/** Each priority of each lane of `?1`. */
+export const LEVELS = `
 WITH RECURSIVE levels (lane, priority, n) AS (
   SELECT l.value, (SELECT priority FROM jobs WHERE state = 'ready' AND lane = l.value ORDER BY priority DESC LIMIT 1), 1
   FROM json_each(?1) AS l
@@ -28,7 +28,10 @@ WITH RECURSIVE levels (lane, priority, n) AS (
   SELECT lane, (SELECT priority FROM jobs WHERE state = 'ready' AND lane = levels.lane AND priority < levels.priority
     ORDER BY priority DESC LIMIT 1), n + 1
   FROM levels WHERE priority IS NOT NULL AND n < ${LEVELS_MAX}
-)
+)`;
+
+/** With ageing the first of each priority may be the most urgent. */
+const AGED_HEADS = `${LEVELS}
 SELECT lane, (
   SELECT json_group_array(json_array(priority, rank, seq)) FROM (
     SELECT priority, rank, seq FROM jobs
