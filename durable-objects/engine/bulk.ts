@@ -7,6 +7,7 @@
 import type { JobState } from "../../client/types.ts";
 import { type BulkInput, type BulkReply, type JobRecord, readOptions } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
+import { chunks } from "./chunks.ts";
 import { endJobs } from "./end.ts";
 import { freeKey, loadLeaving, passOn } from "./leave.ts";
 import * as operate from "./operate.ts";
@@ -101,6 +102,10 @@ function cancelRows(tx: Tx, state: (typeof WAITING)[number], rows: Row[]): void 
 }
 
 function deleteRows(tx: Tx, rows: Row[]): void {
+  for (const part of chunks(rows, (row) => String(row.request ?? "").length)) deletePart(tx, part);
+}
+
+function deletePart(tx: Tx, rows: Row[]): void {
   const gone = rows.map((row): [number, number] => [Number(row.seq), Number(row.fence)]);
   const requests = rows.filter((row) => row.request !== null).map((row) => [row.seq, row.created_at, row.request]);
   appendDeletes(tx, gone, requests.length > 0 ? JSON.stringify(requests) : null);

@@ -1,8 +1,9 @@
 import { expect } from "vitest";
+import { bulkHere } from "../../durable-objects/engine/bulk.ts";
 import { cancel, remove } from "../../durable-objects/engine/operate.ts";
 import { trimUniques } from "../../durable-objects/engine/unique.ts";
 import { CONFLICTS } from "./conflict-cases.ts";
-import { type Case, ERROR } from "./queue.ts";
+import { type Case, ERROR, TEMPLATE } from "./queue.ts";
 import { RETURNS } from "./return-cases.ts";
 import { sameBooks } from "./same-books.ts";
 import { ALL, call, MINUTE, one, refused, settle, unique } from "./unique-calls.ts";
@@ -163,17 +164,38 @@ const REPEATS: Case[] = [
     },
   },
   {
-    name: "many requests whose notes are long can end in one exchange",
+    name: "many requests whose notes are long can end, or be deleted, at once",
     run(queue) {
-      for (let n = 0; n < 20; n++) {
-        const asked = Array.from({ length: 1000 }, () => ({ unique: unique("return", { key: `key ${n}` }) }));
-        call(queue, asked, { requestId: `request ${n}` });
+      const jobs = Array.from({ length: 1000 }, (): [number, null] => [0, null]);
+      for (let n = 1; n <= 160; n++) {
+        const templates = [{ ...TEMPLATE, unique: unique("return", { key: `key ${n}` }) }];
+        expect(queue.enqueue({ templates, jobs, requestId: `request ${n}`, idempotency: null })).toMatchObject({
+          ok: true,
+        });
       }
-      const settles = queue.claim("s").map(([seq, fence]) => ({ seq, fence, outcome: "completed" as const }));
-      expect(settles).toHaveLength(20);
+      const settles = queue.claim("s", 80).map(([seq, fence]) => ({ seq, fence, outcome: "completed" as const }));
       expect(queue.turn("s", { settle: settles }).refused).toEqual([]);
-      const sizes = queue.rows("SELECT octet_length(requests) AS bytes FROM outbox");
-      for (const { bytes } of sizes) expect(bytes).toBeLessThan(1_200_000);
+      const rest = Array.from({ length: 80 }, (_, n): [number, number] => [81 + n, 0]);
+      const deletion = { action: "delete" as const, jobs: rest, states: null, runAt: null, priority: null };
+      expect([...queue.write((tx) => bulkHere(tx, deletion)).values()]).toEqual(Array(80).fill("changed"));
+      const sizes = queue.rows("SELECT octet_length(requests) AS bytes FROM outbox").map(({ bytes }) => Number(bytes));
+      expect(sizes.reduce((all, bytes) => all + bytes)).toBeGreaterThan(3_800_000);
+      expect(Math.max(...sizes)).toBeLessThan(1_900_000);
+      queue.restart();
+      expect(
+        call(
+          queue,
+          jobs.map(() => ({})),
+          { requestId: "request 1" },
+        )[999],
+      ).toEqual([1, "returned", "ready"]);
+      expect(
+        call(
+          queue,
+          jobs.map(() => ({})),
+          { requestId: "request 160" },
+        )[999],
+      ).toEqual([160, "returned", "ready"]);
     },
   },
   {
