@@ -12,6 +12,7 @@ import { ENQUEUE_JOBS_MAX, FOLLOW_UP_MEMORY_MS } from "./limits.ts";
 import { sendParcel } from "./outgoing.ts";
 import type { Tx } from "./ports.ts";
 import { rememberKey, repeatedKey } from "./requests.ts";
+import { invalidUnique } from "./unique.ts";
 
 type Jobs = Pick<EnqueueInput, "templates" | "jobs">;
 
@@ -41,8 +42,11 @@ function isGroup(group: Partial<FollowUps> | null): boolean {
   const { queue, partition, templates, jobs } = group ?? {};
   if (typeof queue !== "string" || !Number.isSafeInteger(partition) || !Array.isArray(templates)) return false;
   if (!Array.isArray(jobs) || jobs.length < 1 || jobs.length > ENQUEUE_JOBS_MAX) return false;
-  const fits = templates.every((template) => typeof template?.task === "string" && template.timeoutMs > 0);
-  return fits && jobs.every(isJob, templates);
+  return templates.every(isTemplate) && jobs.every(isJob, templates);
+}
+
+function isTemplate(template: JobTemplate | null): boolean {
+  return typeof template?.task === "string" && template.timeoutMs > 0 && invalidUnique(template) === null;
 }
 
 function isJob(this: unknown[], job: unknown): boolean {

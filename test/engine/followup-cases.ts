@@ -246,6 +246,7 @@ export const FOLLOW_UPS: Case[] = [
         [{ ...group, jobs: [5] }],
         [{ ...group, templates: [null] }],
         [{ ...group, templates: [{ task: "x" }] }],
+        [{ ...group, templates: [{ ...TEMPLATE, unique: { key: "u", states: ["running"] } }] }],
         [{ ...group, jobs: Array(1_001).fill([0, "1"]) }],
       ];
       for (const enqueue of bad.slice(0, -1)) {
