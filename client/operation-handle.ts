@@ -51,7 +51,9 @@ export interface EmptyOptions<State> extends CallOptions {
   confirm: string;
   states?: readonly State[];
 }
+/** Which of the jobs that wait to cancel. */
 export type DrainOptions = EmptyOptions<"scheduled" | "retrying" | "blocked" | "ready">;
+/** Which of the jobs that do not run to delete. */
 export type PurgeOptions = EmptyOptions<"scheduled" | "retrying" | "blocked" | "ready" | FinalState>;
 
 const FIRST_LOOK_MS = 100;

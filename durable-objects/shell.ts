@@ -21,7 +21,6 @@ import type {
   PokeReply,
   QueueDescription,
   QueueRpc,
-  Refusal,
   Reply,
   Rollup,
   ScheduleInput,
@@ -50,19 +49,13 @@ import { readyCount } from "./engine/tally.ts";
 import { trimUniques } from "./engine/unique.ts";
 import { nextDue, wake } from "./engine/wake.ts";
 import { forgetQueue } from "./forget.ts";
+import { idOf, notFound, onJob } from "./on-job.ts";
 import type { ShellPorts } from "./ports.ts";
 import { Runner } from "./runner.ts";
 
 /** Armed before the alarm's work, in case that the work is cut short. */
 const ALARM_FALLBACK_MS = 30_000;
 const READ_TIMEOUT_MS = 10_000;
-const RACES_MAX = 5;
-
-const notFound = (what: string): Refusal => ({
-  ok: false,
-  code: "not_found",
-  detail: `There is no job ${what} in this queue`,
-});
 
 export class QueueShell implements QueueRpc {
   readonly #ports: ShellPorts;
@@ -105,16 +98,18 @@ export class QueueShell implements QueueRpc {
   }
 
   async cancel(seq: number): Promise<Reply<{ job: JobRecord }>> {
-    return this.#onJob(seq, operate.cancel, (_tx, found) => operate.cancelFinished(found));
+    return onJob(this.#ports, this.#runner, seq, operate.cancel, (_tx, found) => operate.cancelFinished(found));
   }
 
   async retry(seq: number): Promise<Reply<{ job: JobRecord }>> {
-    return this.#onJob(seq, operate.retry, (tx, found) => (found ? operate.reopen(tx, found) : "absent"));
+    return onJob(this.#ports, this.#runner, seq, operate.retry, (tx, found) =>
+      found ? operate.reopen(tx, found) : "absent",
+    );
   }
 
   async remove(seq: number): Promise<Reply<object>> {
     const inObject = (tx: Tx) => operate.remove(tx, seq, null);
-    return this.#onJob(seq, inObject, (tx, found) => operate.remove(tx, seq, found));
+    return onJob(this.#ports, this.#runner, seq, inObject, (tx, found) => operate.remove(tx, seq, found));
   }
 
   async describe(): Promise<QueueDescription | null> {
@@ -155,7 +150,7 @@ export class QueueShell implements QueueRpc {
 
   async explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>> {
     const explanation = this.#runner.look((tx) => explain(tx, seq));
-    return explanation ? { ok: true, explanation } : notFound(this.#idOf(seq));
+    return explanation ? { ok: true, explanation } : notFound(idOf(this.#ports, seq));
   }
 
   async schedules(after: string | null, limit: number): Promise<ScheduleReport[]> {
@@ -261,50 +256,12 @@ export class QueueShell implements QueueRpc {
   #lookAtSchedules<Result>(look: (tx: Tx) => Result): Result | null {
     return this.#ports.schedules ? this.#runner.run(look) : this.#runner.look(look);
   }
-
-  #idOf(seq: number): string {
-    return `${this.#ports.queue}:${this.#ports.partition}:${seq}`;
-  }
-
-  /**
-   * Does something to a job wherever it is. For one that only the history has, the history is read, and what was read
-   * counts only if nothing has moved in the object meanwhile.
-   */
-  async #onJob<Done extends { ok: true }>(
-    seq: number,
-    inObject: (tx: Tx, seq: number) => Done | Refusal | "absent",
-    inHistory: (tx: Tx, found: JobRecord | null) => Done | Refusal | "absent",
-  ): Promise<Done | Refusal> {
-    const { history, queue, partition, within } = this.#ports;
-    const id = this.#idOf(seq);
-    for (let race = 0; race < RACES_MAX; race++) {
-      const known = this.#runner.look((tx) => (seq < tx.books.nextSeq ? moves(tx) : null));
-      if (known === null) return notFound(id);
-      const done = this.#runner.run((tx) => inObject(tx, seq));
-      if (done !== "absent") return done;
-      if (this.#runner.look((tx) => get(tx, seq)) === "deleted") return notFound(id);
-      const found = await within(READ_TIMEOUT_MS, history.read(queue, partition, seq));
-      const reply = this.#runner.run((tx) => {
-        const here = inObject(tx, seq);
-        if (here !== "absent") return here;
-        return moves(tx) === known ? inHistory(tx, found) : "moved";
-      });
-      if (reply === "absent") return notFound(id);
-      if (reply !== "moved") return reply;
-    }
-    return { ok: false, code: "unavailable", detail: `Job ${id} kept changing while it was looked up: try again` };
-  }
 }
 
 function nothingHere({ n, holding, settle }: ExchangeInput): ExchangeReply {
   const { leaseMs, slots } = DEFAULT_SETTINGS;
   const refused = settle.map(({ seq, fence }) => ({ seq, fence, code: "not_held" }));
   return { ok: true, n, jobs: "[]", lost: holding, refused, cancel: [], leaseMs, slots, retryInMs: null };
-}
-
-/** Changes with every end and every flush. */
-function moves({ books }: Tx): string {
-  return `${books.nextOutboxId}/${books.outbox.flushedUpto}`;
 }
 
 /** Ready work that waits for a worker means that tickets are to be looked at. */

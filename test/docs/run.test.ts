@@ -116,6 +116,16 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
     expect(job).toMatchObject({ state: "completed" });
   });
 
+  it("docs/dead-letters.md: look at what went wrong, redrive with a canary, purge", async () => {
+    const [, dead, errors, dry, redrive, purge] = await answersOf("docs/dead-letters.md");
+    expect(dead).toMatchObject({ state: "dead", error: { fingerprint: expect.any(String) } });
+    const { fingerprint } = (dead as Job).error!;
+    expect(errors).toMatchObject({ items: [{ fingerprint, count: 1, examples: ["deliveries:0:1"] }], complete: true });
+    expect(dry).toMatchObject({ action: "retry", filter: { state: "dead" }, dryRun: true });
+    expect(redrive).toMatchObject({ matched: 1, changed: 1, canary: { count: 1, started: 1 } });
+    expect(purge).toMatchObject({ action: "delete", filter: { queue: "deliveries", state: "dead" } });
+  });
+
   it("docs/operations.md: pause, configure, resume", async () => {
     const [paused, config, resumed] = await answersOf("docs/operations.md");
     expect(paused).toMatchObject({ name: "mail", paused: true, pauseReason: "the vendor is down" });

@@ -40,6 +40,22 @@ const CORE: [method: string, path: string, success: string][] = [
   ["put", "/v1/queues/{queue}/limits/{kind}/{value}/pause", "200"],
   ["delete", "/v1/queues/{queue}/limits/{kind}/{value}/pause", "200"],
   ["get", "/v1/jobs/{id}/explain", "200"],
+  ["post", "/v1/queues/{queue}/drain", "202"],
+  ["post", "/v1/queues/{queue}/purge", "202"],
+  ["delete", "/v1/queues/{queue}", "202"],
+  ["post", "/v1/operations", "202"],
+  ["get", "/v1/operations", "200"],
+  ["get", "/v1/operations/{id}", "200"],
+  ["delete", "/v1/operations/{id}", "200"],
+  ["get", "/v1/errors", "200"],
+  ["put", "/v1/queues/{queue}/schedules/{name}", "201"],
+  ["get", "/v1/queues/{queue}/schedules", "200"],
+  ["get", "/v1/queues/{queue}/schedules/{name}", "200"],
+  ["post", "/v1/queues/{queue}/schedules/{name}/run", "201"],
+  ["post", "/v1/queues/{queue}/schedules/{name}/pause", "200"],
+  ["post", "/v1/queues/{queue}/schedules/{name}/resume", "200"],
+  ["post", "/v1/queues/{queue}/schedules/{name}/backfill", "200"],
+  ["delete", "/v1/queues/{queue}/schedules/{name}", "204"],
   ["get", "/v1/history/summary", "200"],
   ["get", "/metrics", "200"],
   ["get", "/healthz", "200"],
@@ -74,7 +90,8 @@ it("names parameters, bodies, answers and problems of each call", () => {
     expect(inPath.map(({ name }) => name)).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name));
     expect(inPath.every(({ required }) => required)).toBe(true);
     expect(Object.keys(operation.responses)).toContain(success);
-    expect(operation.requestBody === undefined).toBe(!/^(post|put|patch)$/.test(method));
+    const takesBody = /^(post|put|patch)$/.test(method) || `${method} ${path}` === "delete /v1/queues/{queue}";
+    expect(operation.requestBody !== undefined).toBe(takesBody);
     for (const [status, { content }] of Object.entries(operation.responses)) {
       if (Number(status) < 400) continue;
       const { schema, example } = content!["application/problem+json"]!;
@@ -122,17 +139,28 @@ it("reaches every call that it describes", async () => {
     "/v1/jobs": { task: "any", delay: "1h" },
     "/v1/queues/{queue}/config": {},
     "/v1/queues/{queue}/limits/{kind}/{value}/pause": { for: "1m" },
+    "/v1/queues/{queue}/schedules/{name}": { task: "any", cron: "@daily" },
+    "/v1/queues/{queue}/schedules/{name}/backfill": { from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z" },
+    "/v1/queues/{queue}/drain": { confirm: "q-reach", states: ["blocked"] },
+    "/v1/queues/{queue}/purge": { confirm: "q-reach", states: ["cancelled"] },
+    "/v1/operations": { action: "retry", filter: { queue: "q-reach" }, dryRun: true },
+    "delete /v1/queues/{queue}": { confirm: "q-reach-empty" },
   };
+  // Of a queue that is deleted nothing may wait.
+  await answer(await ask("/v1/queues/q-reach-empty/pause", { method: "POST" }));
+  const operation = await answer<{ id: string }>(await ask("/v1/operations", { body: bodies["/v1/operations"] }), 202);
   const last = ([method]: [string, string, string]) => (method === "delete" ? 1 : 0);
   for (const [method, path, success] of [...CORE].sort((a, b) => last(a) - last(b))) {
-    const body = method === "get" || method === "delete" ? undefined : bodies[path];
-    const response = await ask(
-      path.replace("{queue}", "q-reach").replace("{id}", id).replace("{kind}/{value}", "tenant/acme"),
-      {
-        method: method.toUpperCase(),
-        body,
-      },
-    );
+    const changes = method !== "get" && method !== "delete";
+    const body = bodies[`${method} ${path}`] ?? (changes ? bodies[path] : undefined);
+    const queue = method === "delete" && path === "/v1/queues/{queue}" ? "q-reach-empty" : "q-reach";
+    const at = path
+      .replace("operations/{id}", `operations/${operation.id}`)
+      .replace("{id}", id)
+      .replace("{queue}", queue)
+      .replace("{kind}/{value}", "tenant/acme")
+      .replace("{name}", "nightly");
+    const response = await ask(at, { method: method.toUpperCase(), body });
     expect(`${method} ${path} ${response.status}`).toBe(`${method} ${path} ${success}`);
     const media = response.headers.get("content-type")?.split(";")[0];
     const content = document.paths[path]![method]!.responses[success]!.content;
