@@ -5,6 +5,7 @@
  * It runs in the isolate of the tests, so what it exports is the same object there and here.
  */
 import type { HistoryPort, Parcel, ParcelReply, QueueRpc, Ticket } from "../../client/wire.ts";
+import type { CodeSchedules } from "../../durable-objects/engine/ports.ts";
 import { createQueueObject, type QueueObjectOptions } from "../../durable-objects/queue-object.ts";
 import { createHistory } from "../../worker/history/write.ts";
 import { createMillrace } from "../../worker/millrace.ts";
@@ -21,6 +22,7 @@ export interface Env {
 export const mill = createMillrace({
   tasks: TASKS,
   queues: { "*": {}, "attentive-*": { lease: "5s" }, single: { slots: 1 } },
+  schedules: { tick: { task: "when", every: "1s" } },
 });
 
 type History = keyof HistoryPort;
@@ -36,18 +38,21 @@ export const faults = {
   deliver: null as ((to: string, real: () => Promise<ParcelReply[]>) => Promise<ParcelReply[]>) | null,
   /** Settings that code gives to every faulty queue. */
   settings: {} as ReturnType<QueueObjectOptions<Env>["settings"]>,
+  /** Schedules that code declares for every faulty queue. */
+  schedules: undefined as CodeSchedules | undefined,
   logged: [] as { event: string; [field: string]: unknown }[],
   rowsWritten: 0,
   alarmsSet: 0,
 };
 
 export function mend(): void {
-  Object.assign(faults, { history: {}, tickets: null, deliver: null, settings: {} });
+  Object.assign(faults, { history: {}, tickets: null, deliver: null, settings: {}, schedules: undefined });
   Object.assign(faults, { ticketsSent: [], logged: [], rowsWritten: 0, alarmsSet: 0 });
 }
 
 const Base = createQueueObject<Env>({
   settings: () => faults.settings,
+  schedules: () => faults.schedules,
   history: (env) => faultyHistory(createHistory(env.DB)),
   async sendTickets(_env, tickets) {
     if (faults.tickets) return faults.tickets(tickets);

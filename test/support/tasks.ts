@@ -199,4 +199,9 @@ export const ownBackoff = defineTask({
   throw new Error(String(input));
 });
 
-export const TASKS = [echo, misbehave, patient, choosy, brokenSchema, ownBackoff] as const;
+/** Says for which instant a schedule meant it. */
+export const when = defineTask({ name: "when", ...options, queue: "ticking" }).handler((_input, ctx) => ({
+  for: ctx.scheduledFor?.toISOString() ?? null,
+}));
+
+export const TASKS = [echo, misbehave, patient, choosy, brokenSchema, ownBackoff, when] as const;

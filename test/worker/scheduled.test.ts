@@ -1,7 +1,7 @@
 import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { QueueRpc } from "../../client/wire.ts";
-import { createSweep } from "../../worker/scheduled.ts";
+import { createSweep, type SweepDeps } from "../../worker/scheduled.ts";
 import {
   alarmAt,
   enqueue,
@@ -21,16 +21,25 @@ const logged: { event: string; [field: string]: unknown }[] = [];
 
 /** The sweep over the objects that tests have in hand. */
 function sweep(stub: (queue: string) => QueueRpc = queueObject, database: D1Database = env.DB): Promise<void> {
+  return sweeper(stub, database)();
+}
+
+/** One that stays loaded. */
+function sweeper(
+  stub: (queue: string) => QueueRpc,
+  database: D1Database,
+  schedules: SweepDeps<unknown>["schedules"] = new Map(),
+) {
   logged.length = 0;
   const scheduled = createSweep<unknown>({
     database: () => database,
     stub: (_env, queue) => stub(queue),
     retention: () => ({ keepMs: 60_000, keepDeadMs: 60_000 }),
-    schedules: new Map(),
+    schedules,
     operations: async () => {},
     log: (_level, event, fields) => logged.push({ event, ...fields }),
   });
-  return scheduled(createScheduledController(), env, createExecutionContext());
+  return () => scheduled(createScheduledController(), env, createExecutionContext());
 }
 
 const registered = (queue: string) =>
@@ -86,6 +95,35 @@ describe("the sweep", () => {
     });
     expect(logged).toContainEqual(expect.objectContaining({ event: "poke_failed", queue: "a-bad" }));
     expect(faults.ticketsSent).toEqual([{ queue: "b-good", partition: 0, channel: "short" }]);
+  });
+
+  it("tells a queue of the code's schedules until it goes by them, and again after an hour", async () => {
+    const clock = stopClock();
+    let version = "old";
+    const poked: string[] = [];
+    const object = (queue: string): QueueRpc => ({
+      ...queueObject(queue),
+      async poke() {
+        poked.push(queue);
+        if (poked.length === 1) throw new Error("overloaded");
+        return { nextWakeAt: null, paused: false, historyKeepMs: 1, historyKeepDeadMs: 1, schedules: version };
+      },
+    });
+    const scheduled = sweeper(object, env.DB, new Map([["reports", { version: "new" }]]));
+    const minutes = async (count: number) => {
+      for (let minute = 0; minute < count; minute++) {
+        await scheduled();
+        clock.advance(60_000);
+      }
+    };
+    await minutes(3);
+    expect(poked).toHaveLength(3);
+    expect(logged).toContainEqual(expect.objectContaining({ event: "schedules_untold", queue: "reports" }));
+    version = "new";
+    await minutes(60);
+    expect(poked).toHaveLength(4);
+    await minutes(1);
+    expect(poked).toHaveLength(5);
   });
 
   it("never throws, whatever is broken", async () => {
