@@ -210,3 +210,23 @@ it("takes any task where none are named", () => {
   // @ts-expect-error: a declaration still says what it takes
   compiles(() => client.enqueue(welcome, { userId: 1 }));
 });
+
+it("knows what each operation takes", () => {
+  const client = createClient({ url: "http://localhost" });
+  expectTypeOf(client.redrive).returns.resolves.toHaveProperty("done");
+  const never = (): void => {
+    void client.operate({ action: "setPriority", filter: { queue: "mail" }, args: { priority: 1 } });
+    void client.operate({ action: "reschedule", filter: { state: ["scheduled", "retrying"] }, args: { delay: "1m" } });
+    // @ts-expect-error: a priority is missing
+    void client.operate({ action: "setPriority", filter: { queue: "mail" } });
+    // @ts-expect-error: nothing of this kind is done
+    void client.operate({ action: "explode", filter: { queue: "mail" } });
+    // @ts-expect-error: there is no such state
+    void client.redrive({ state: "gone" });
+    // @ts-expect-error: the name has to be said once more
+    void client.queue("mail").purge({});
+    // @ts-expect-error: what runs cannot be purged
+    void client.queue("mail").purge({ confirm: "mail", states: ["running"] });
+  };
+  expectTypeOf(never).toBeFunction();
+});

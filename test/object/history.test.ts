@@ -217,7 +217,9 @@ it("writes to a database that was made anew", async () => {
   await enqueue(stub, 3);
   await workAll(stub);
   await until(async () => (await inHistory()).size === 3);
-  for (const table of ["history", "rollups", "queues", "d1_migrations"]) await env.DB.exec(`DROP TABLE ${table}`);
+  for (const table of ["history", "rollups", "queues", "operations", "d1_migrations"]) {
+    await env.DB.exec(`DROP TABLE ${table}`);
+  }
   await applyD1Migrations(env.DB, env.MIGRATIONS);
   await enqueue(stub, 4);
   await workAll(stub);
