@@ -17,7 +17,7 @@ import {
 import { list } from "./pages.ts";
 import { QueueHandle } from "./queue-handle.ts";
 import { createSend, type Fetch, type Send } from "./request.ts";
-import type { AnyTaskDeclaration, TaskDeclaration } from "./task.ts";
+import type { AnyTaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
 import type { Duration, EnqueuedJob, ErrorGroup, Job, JobId, JobState, Operation, QueueSummary } from "./types.ts";
 
@@ -50,8 +50,7 @@ export interface JobFilter extends CallOptions {
 }
 
 /** A task of `Tasks`, by its name or by a declaration that bears it. */
-// biome-ignore lint/suspicious/noExplicitAny: of whatever types
-type TaskRef<Tasks> = TaskName<Tasks> | TaskDeclaration<TaskName<Tasks>, any, any, any>;
+type TaskRef<Tasks> = TaskName<Tasks> | AnyTaskDeclaration<TaskName<Tasks>>;
 
 type TaskOf<Tasks, Ref> = Ref extends AnyTaskDeclaration ? Ref : TaskNamed<Tasks, Extract<Ref, string>>;
 

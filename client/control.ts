@@ -1,10 +1,11 @@
 /**
- * Outcomes of a handler that are neither a result nor an error: they are returned, never thrown.
+ * Outcomes of a handler that are neither a result nor an error: they are returned. One ends the handler where it is
+ * called, `ctx.rateLimited`, and is thrown.
  *
  * @module
  */
 import { parseDuration } from "./duration.ts";
-import type { Duration } from "./types.ts";
+import type { Duration, Keys } from "./types.ts";
 
 /** `Symbol.for`, so that two copies of this package recognise each other's values. */
 const CONTROL: unique symbol = Symbol.for("millrace.control");
@@ -12,7 +13,9 @@ const CONTROL: unique symbol = Symbol.for("millrace.control");
 const REASON_CHARS_MAX = 4_096;
 
 /** What a handler asked for by returning {@link snooze} or {@link cancel}. */
-export type Control = { outcome: "snoozed"; forMs: number } | { outcome: "cancelled"; reason?: string };
+export type Control =
+  | { outcome: "snoozed"; forMs: number; rateLimited?: { kind: string; forMs: number } }
+  | { outcome: "cancelled"; reason?: string };
 
 /** Made by {@link snooze}. */
 export interface Snooze {
@@ -45,6 +48,37 @@ export function cancel(reason?: string): Cancel {
   return Object.freeze({
     [CONTROL]: reason === undefined ? { outcome: "cancelled" as const } : { outcome: "cancelled" as const, reason },
   });
+}
+
+const RATE_LIMITED: unique symbol = Symbol.for("millrace.rateLimited");
+
+/** Thrown by `ctx.rateLimited`. It is an Error so that code which catches too much shows what it caught. */
+export class RateLimitedSignal extends Error {
+  static {
+    RateLimitedSignal.prototype.name = "RateLimitedSignal";
+  }
+
+  /** @throws {RangeError} when `wait` is not a duration, or none of `keys` is of this kind */
+  constructor(kind: string, wait: Duration, keys: Keys) {
+    super(`The key of kind "${kind}" is closed for ${wait}. This ends the attempt: do not catch it.`);
+    const forMs = parseDuration(wait);
+    if (!Object.hasOwn(keys, kind)) {
+      const has = Object.keys(keys).join(", ") || "none";
+      throw new RangeError(`Cannot close the key of kind "${kind}": this job has no such key. It has: ${has}.`);
+    }
+    Object.defineProperty(this, RATE_LIMITED, { value: { kind, forMs } });
+  }
+}
+
+/** What a handler asked for by throwing; null when it is an error. Never throws. */
+export function thrownControl(thrown: unknown): Control | null {
+  try {
+    const { kind, forMs } = (thrown as { [RATE_LIMITED]?: Record<string, unknown> } | null)?.[RATE_LIMITED] ?? {};
+    if (typeof kind !== "string" || typeof forMs !== "number") return null;
+    return { outcome: "snoozed", forMs, rateLimited: { kind, forMs } };
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -5,9 +5,12 @@
  * @module
  */
 import type { Ctx, JobInfo, Log } from "./context.ts";
-import { controlOf } from "./control.ts";
+import { cancel, controlOf, RateLimitedSignal, snooze, thrownControl } from "./control.ts";
 import { parseDuration } from "./duration.ts";
 import { isNonRetryable, retryAfterMs, toJobError } from "./errors.ts";
+import { type FollowUpOptions, FollowUps } from "./follow-ups.ts";
+import { checkPayload, isThenable } from "./payload.ts";
+import type { TakenJob } from "./take.ts";
 import { type AnyTask, type AnyTaskDeclaration, hasHandler } from "./task.ts";
 import type { Json, LeasedJob, Outcome, Progress } from "./types.ts";
 
@@ -31,6 +34,7 @@ export class Attempt {
   readonly #onEnd: (attempt: Attempt, outcome: Outcome) => void;
   #controller: AbortController | null = null;
   #aborted: unknown = null;
+  #followUps: FollowUps | null = null;
   #over = false;
 
   constructor(job: LeasedJob, ports: AttemptPorts, onEnd: (attempt: Attempt, outcome: Outcome) => void) {
@@ -43,7 +47,7 @@ export class Attempt {
   start(): void {
     this.#run().then(
       (ending) => this.#end(ending),
-      (error) => this.#end(this.#failed(error, null)),
+      (error) => this.#end(this.#failed(error, undefined)),
     );
   }
 
@@ -72,17 +76,50 @@ export class Attempt {
     this.#abort(new DOMException("The job was lost: its lease is over", "AbortError"));
   }
 
+  /** Why it was aborted, if it was. */
+  get aborted(): unknown {
+    return this.#aborted;
+  }
+
+  /** The job for a handler that takes many; null when it has ended for its payload, or is over. */
+  async open(): Promise<TakenJob | null> {
+    try {
+      const checked = await checkPayload(this.#ports.tasks.get(this.job.task)!, this.job.payload);
+      if (checked.ok) return this.#over ? null : this.#taken(checked.input);
+      this.#end({ outcome: "dead", error: checked.error });
+    } catch (error) {
+      this.fail(error);
+    }
+    return null;
+  }
+
+  /** Ends as what a handler returned says. */
+  settle(returned: unknown): void {
+    if (this.#over) return;
+    try {
+      this.#end(controlOf(returned) ?? this.#completed(returned));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Ends as what a handler threw says. */
+  fail(thrown: unknown): void {
+    if (!this.#over) this.#end(thrownControl(thrown) ?? this.#failed(thrown, this.#ports.tasks.get(this.job.task)));
+  }
+
+  /** Its handler took many, and returned what says nothing about each. Trying again would come to the same end. */
+  misreturn(jobs: number, what: string): void {
+    const message = `The handler of task ${this.job.task} took ${jobs} jobs and returned ${what}: return nothing, or an array with a result for each job in its place`;
+    this.#end({ outcome: "dead", error: { name: "ResultError", message, stack: null } });
+  }
+
   async #run(): Promise<Ending> {
     const task = this.#ports.tasks.get(this.job.task);
     if (!task || !hasHandler(task)) return { outcome: "declined", code: "unknown_task" };
-    let input: unknown = this.job.payload;
-    if (task.input) {
-      const checked = task.input["~standard"].validate(input);
-      const result = isThenable(checked) ? await checked : checked;
-      if (result.issues) return { outcome: "dead", error: invalidInput(task.name, result.issues) };
-      input = result.value;
-    }
-    return this.#handle(task, input);
+    const checking = checkPayload(task, this.job.payload);
+    const checked = isThenable(checking) ? await checking : checking;
+    return checked.ok ? this.#handle(task, checked.input) : { outcome: "dead", error: checked.error };
   }
 
   async #handle(task: AnyTask, input: unknown): Promise<Ending> {
@@ -92,11 +129,17 @@ export class Attempt {
       const value = isThenable(returned) ? await returned : returned;
       return controlOf(value) ?? this.#completed(value);
     } catch (error) {
-      return this.#failed(error, task);
+      return thrownControl(error) ?? this.#failed(error, task);
     }
   }
 
   #completed(value: unknown): Ending {
+    const ending = this.#resulting(value);
+    const made = this.#followUps?.list ?? [];
+    return ending.outcome === "completed" && made.length > 0 ? { ...ending, enqueue: made } : ending;
+  }
+
+  #resulting(value: unknown): Ending {
     if (value === undefined || value === null) return { outcome: "completed" };
     let text: string | undefined;
     try {
@@ -114,7 +157,7 @@ export class Attempt {
     return { outcome: "completed", result: typeof value === "object" ? JSON.parse(text) : (value as Json) };
   }
 
-  #failed(thrown: unknown, task: AnyTaskDeclaration | null): Ending {
+  #failed(thrown: unknown, task: AnyTaskDeclaration | undefined): Ending {
     const error = toJobError(thrown);
     if (isNonRetryable(thrown)) return { outcome: "dead", error };
     const retryInMs = retryAfterMs(thrown) ?? this.#ownBackoffMs(thrown, task);
@@ -122,7 +165,7 @@ export class Attempt {
   }
 
   /** The task's own function decides, unless the job was enqueued with a policy; policies are the object's to apply. */
-  #ownBackoffMs(error: unknown, task: AnyTaskDeclaration | null): number | null {
+  #ownBackoffMs(error: unknown, task: AnyTaskDeclaration | undefined): number | null {
     const { attempt, failures, backoff } = this.job;
     if (backoff || typeof task?.backoff !== "function") return null;
     try {
@@ -180,7 +223,34 @@ export class Attempt {
       progress(progress) {
         self.progress = cleanProgress(progress);
       },
+      enqueue: (task: string | AnyTaskDeclaration, payload?: unknown, options: FollowUpOptions = {}) =>
+        self.#enqueue(task, payload, options),
+      rateLimited(kind, wait) {
+        throw new RateLimitedSignal(kind, wait, job.keys);
+      },
     };
+  }
+
+  /** The same for a handler that takes many, with the ends that it may give this job. */
+  #taken(input: unknown): TakenJob {
+    const { env: _env, ...context } = Object.getOwnPropertyDescriptors(this.#context());
+    const verbs: Pick<TakenJob, "input" | "complete" | "fail" | "snooze" | "cancel" | "rateLimited"> = {
+      input,
+      complete: (result) => this.settle(result),
+      fail: (error) => this.fail(error),
+      snooze: (wait) => this.settle(snooze(wait)),
+      cancel: (reason) => this.settle(cancel(reason)),
+      rateLimited: (kind, wait) => this.fail(new RateLimitedSignal(kind, wait, this.job.keys)),
+    };
+    return Object.assign(Object.defineProperties({}, context), verbs) as TakenJob;
+  }
+
+  #enqueue(task: string | AnyTaskDeclaration, payload: unknown, options: FollowUpOptions): void {
+    const name = typeof task === "string" ? task : task?.name;
+    if (this.#over)
+      throw new Error(`ctx.enqueue("${name}"): job ${this.job.id} makes no more jobs, its attempt is over.`);
+    this.#followUps ??= new FollowUps();
+    this.#followUps.add(name, payload, options);
   }
 
   #log(): Ctx["log"] {
@@ -196,11 +266,6 @@ function jobInfo({ id, createdAt, tags, meta, reopenedFence, actor }: LeasedJob)
   return { id, queue: id.slice(0, id.indexOf(":")), createdAt: new Date(createdAt), tags, meta, reopenedFence, actor };
 }
 
-/** Query builders are thenables of their own: `instanceof Promise` would leave them unrun. */
-function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
-  return typeof (value as PromiseLike<Value> | null | undefined)?.then === "function";
-}
-
 const NOTE_CHARS_MAX = 1_000;
 
 function cleanProgress({ percent, note }: Partial<Progress>): Progress {
@@ -209,15 +274,6 @@ function cleanProgress({ percent, note }: Partial<Progress>): Progress {
     percent: known ? Math.min(100, Math.max(0, percent)) : null,
     note: typeof note === "string" ? note.slice(0, NOTE_CHARS_MAX).toWellFormed() : null,
   };
-}
-
-function invalidInput(task: string, issues: readonly { message: string; path?: readonly unknown[] | undefined }[]) {
-  const shown = issues.slice(0, 5).map(({ path, message }) => {
-    const keys = (path ?? []).map((part) => (typeof part === "object" && part ? (part as { key: unknown }).key : part));
-    return keys.length === 0 ? message : `${keys.join(".")}: ${message}`;
-  });
-  const message = `The payload does not fit the input of task ${task}: ${shown.join("; ")}`;
-  return { name: "InvalidInput", message: message.slice(0, 4096), stack: null };
 }
 
 function utf8Bytes(text: string): number {

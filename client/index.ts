@@ -4,7 +4,7 @@
  * @module
  */
 export { type Client, type ClientOptions, createClient, type ErrorFilter, type JobFilter } from "./client.ts";
-export type { Ctx, JobInfo, Log } from "./context.ts";
+export type { Ctx, EnqueueFollowUp, JobInfo, Log } from "./context.ts";
 export { type Cancel, cancel, type Snooze, snooze } from "./control.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
 export type { EnqueueOptions } from "./enqueue.ts";
@@ -19,6 +19,7 @@ export {
   RetryAfterError,
   retryAfterMs,
 } from "./errors.ts";
+export type { FollowUpOptions } from "./follow-ups.ts";
 export type { CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
 export type {
   DrainOptions,
@@ -33,12 +34,16 @@ export type { QueueConfigPatch, QueueHandle } from "./queue-handle.ts";
 export type { Fetch } from "./request.ts";
 export type { Backfilled, ScheduleHandle, ScheduleRequest } from "./schedule-handle.ts";
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
+export type { Take, TakeCtx, Taken, TakenJob } from "./take.ts";
 export {
   type AnyTask,
   type AnyTaskDeclaration,
   type BackoffFunction,
   defineTask,
   type OfPayload,
+  type TakeDeclaration,
+  type TakeOptions,
+  type TakeTask,
   type Task,
   type TaskDeclaration,
   type TaskOptions,

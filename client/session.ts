@@ -1,13 +1,16 @@
 /**
  * The exchange loop: one worker's stay at a queue. It claims jobs, runs them side by side, and settles each with the
- * next exchange. One exchange is in flight at a time; what finishes meanwhile rides in the next.
+ * next exchange. One exchange is in flight at a time; what finishes meanwhile rides in the next. A call of a task that
+ * takes many fills one slot; while such jobs are gathered, more of them are asked for beside what slots have room for.
  *
  * @module
  */
-import { Attempt, type AttemptPorts } from "./execute.ts";
+import { settleable } from "./follow-ups.ts";
 import { AHEAD_MS, Pace } from "./pace.ts";
-import type { ExchangeRequest, ExchangeResponse, LeasedJob, Outcome, WorkerInfo } from "./types.ts";
+import { type SlotPorts, Slots } from "./slots.ts";
+import type { ExchangeRequest, ExchangeResponse, Held, LeasedJob, Outcome, WorkerInfo } from "./types.ts";
 import { type Timer, Waiter } from "./waiter.ts";
+import { Waiting } from "./waiting.ts";
 
 const WANT_MAX = 500;
 const SETTLE_MAX = 1000;
@@ -17,13 +20,10 @@ const PROGRESS_MS = 2_000;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 5_000;
 
-export interface SessionPorts extends AttemptPorts {
+export interface SessionPorts extends SlotPorts {
   /** One exchange with the queue. Throws when it or its answer is lost: it is repeated under the same `n`. */
   exchange(request: ExchangeRequest): Promise<ExchangeResponse>;
-  now(): number;
   timer: Timer;
-  /** Told of each attempt, for logs. */
-  watch?: { started(job: LeasedJob): void; ended(job: LeasedJob, outcome: Outcome, ranMs: number): void };
 }
 
 export interface SessionOptions {
@@ -59,14 +59,17 @@ class Session {
   readonly #options: SessionOptions;
   readonly #ports: SessionPorts;
   readonly #startedAt: number;
-  readonly #running = new Map<string, { attempt: Attempt; startedAt: number }>();
-  readonly #waiting: LeasedJob[] = [];
+  readonly #waiting: Waiting;
+  /** Jobs to be gathered are likely to come with an exchange at once. */
+  #more = false;
   readonly #summary: SessionSummary = { claimed: 0, settled: 0, lost: 0, refused: 0, exchanges: 0, abandoned: false };
   #ended: Outcome[] = [];
   #n = 0;
   readonly #pace = new Pace();
   #leaseMs = 30_000;
-  #slots: number;
+  readonly #slots: Slots;
+  /** How many there are. */
+  #slotCount: number;
   #exchangedAt: number;
   #retryInMs: number | null = null;
   readonly #waiter: Waiter;
@@ -74,8 +77,10 @@ class Session {
   constructor(options: SessionOptions, ports: SessionPorts) {
     this.#options = options;
     this.#ports = ports;
+    this.#waiting = new Waiting(ports.tasks);
     this.#waiter = new Waiter((ms, fire) => ports.timer(ms, fire));
-    this.#slots = options.slots ?? SLOTS_GUESS;
+    this.#slots = new Slots(ports, (outcome, slotMs) => this.#onEnd(outcome, slotMs));
+    this.#slotCount = options.slots ?? SLOTS_GUESS;
     this.#startedAt = ports.now();
     this.#exchangedAt = this.#startedAt;
   }
@@ -91,7 +96,7 @@ class Session {
   }
 
   #held(): number {
-    return this.#running.size + this.#waiting.length;
+    return this.#slots.size + this.#waiting.size;
   }
 
   #closing(): boolean {
@@ -102,42 +107,61 @@ class Session {
   #want(): number {
     if (this.#closing()) return 0;
     const { claimJobs } = this.#options;
-    const room = Math.min(WANT_MAX, this.#ahead()) - this.#held();
+    const room = Math.min(WANT_MAX, this.#ahead()) - this.#slots.filled - this.#waiting.units;
     return Math.max(0, Math.min(room, claimJobs - this.#summary.claimed));
   }
 
+  /** More for what is gathered, beside `want`. */
+  #gather(want: number): Pick<ExchangeRequest, "gather"> {
+    const wanted = this.#wanted();
+    if (!wanted) return {};
+    const room = Math.min(WANT_MAX, this.#options.claimJobs - this.#summary.claimed) - want;
+    const { tasks, pollMs } = wanted;
+    return room > 0 ? { gather: { tasks, want: Math.min(wanted.want, room), backInMs: pollMs } } : {};
+  }
+
+  #wanted() {
+    return this.#closing() ? null : this.#waiting.wanted();
+  }
+
   #ahead(): number {
-    const startedAt = [...this.#running.values()].map((running) => running.startedAt);
-    return this.#slots * this.#pace.jobsAhead(this.#ports.now(), startedAt);
+    return this.#slotCount * this.#pace.jobsAhead(this.#ports.now(), this.#slots.startedAt());
   }
 
   /** Gives back what would wait here for long: jobs turned out slower than those before. */
   #releaseSurplus(): void {
-    for (const { id, fence } of this.#waiting.splice(2 * this.#ahead()))
-      this.#ended.push({ id, fence, outcome: "released" });
+    const ripeBefore =
+      this.#slots.filled < this.#slotCount ? Number.NEGATIVE_INFINITY : this.#ports.now() - 4 * AHEAD_MS;
+    this.#release(this.#waiting.surplus(2 * this.#ahead(), ripeBefore));
+  }
+
+  #release(jobs: LeasedJob[]): void {
+    for (const { id, fence } of jobs) this.#ended.push({ id, fence, outcome: "released" });
   }
 
   /** One exchange, repeated until it is answered; false when the lease was over before. */
   async #exchange(): Promise<boolean> {
     this.#n += 1;
     this.#releaseSurplus();
-    const settle = this.#ended.slice(0, SETTLE_MAX);
+    const settle = this.#ended.slice(0, settleable(this.#ended, SETTLE_MAX));
     this.#ended = this.#ended.slice(settle.length);
+    const want = this.#want();
     const request: ExchangeRequest = {
       session: this.#options.id,
       n: this.#n,
       worker: this.#options.worker,
       holding: this.#holding(),
       settle,
-      progress: this.#takeProgress(),
-      want: this.#want(),
+      progress: this.#slots.takeProgress(),
+      want,
+      ...this.#gather(want),
     };
     for (let pauseMs = RETRY_MS_MIN; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
       try {
         const sentAt = this.#ports.now();
         const response = await this.#ports.exchange(request);
         this.#exchangedAt = sentAt;
-        this.#take(response, settle.length);
+        this.#take(request, response);
         return true;
       } catch (error) {
         if (this.#ports.now() - this.#exchangedAt >= this.#leaseMs) {
@@ -150,91 +174,66 @@ class Session {
     }
   }
 
-  #holding(): ExchangeRequest["holding"] {
-    const ended = this.#ended.map(({ id, fence }): [string, number] => [id, fence]);
-    const running = [...this.#running.values()].map(({ attempt }): [string, number] => [
-      attempt.job.id,
-      attempt.job.fence,
-    ]);
-    return [...ended, ...running, ...this.#waiting.map(({ id, fence }): [string, number] => [id, fence])];
+  #holding(): Held[] {
+    const ended = this.#ended.map(({ id, fence }): Held => [id, fence]);
+    return [...ended, ...this.#slots.held(), ...this.#waiting.held()];
   }
 
-  #takeProgress(): ExchangeRequest["progress"] {
-    const notes: ExchangeRequest["progress"] = [];
-    for (const { attempt } of this.#running.values()) {
-      if (!attempt.progress) continue;
-      notes.push({ id: attempt.job.id, fence: attempt.job.fence, progress: attempt.progress });
-      attempt.progress = null;
-    }
-    return notes;
-  }
-
-  #take(response: ExchangeResponse, settled: number): void {
+  #take({ settle, want, gather }: ExchangeRequest, response: ExchangeResponse): void {
     const { jobs, lost, refused, cancel, leaseMs, slots, retryInMs } = response;
     this.#leaseMs = leaseMs;
-    this.#slots = this.#options.slots ?? slots;
+    this.#slotCount = this.#options.slots ?? slots;
     this.#retryInMs = retryInMs;
     this.#summary.exchanges += 1;
-    this.#summary.settled += settled - refused.length;
+    this.#summary.settled += settle.length - refused.length;
     this.#summary.refused += refused.length;
     for (const [id, fence] of lost) this.#lose(id, fence);
     for (const id of cancel) this.#cancel(id);
     const known = jobs.length > 0 ? this.#known() : null;
+    let began = false;
     for (const job of jobs) {
       if (known?.has(job.id)) continue;
       this.#summary.claimed += 1;
-      this.#waiting.push(job);
+      if (this.#waiting.add(job, this.#exchangedAt)) began = true;
     }
+    const full = jobs.length > 0 && jobs.length >= want + (gather?.want ?? 0);
+    this.#more = (began || full) && this.#wanted() !== null;
   }
 
   /** Jobs that are here: one that is granted again because an answer crossed its start is not another. */
   #known(): Set<string> {
-    const known = new Set(this.#running.keys());
-    for (const { id } of this.#waiting) known.add(id);
-    for (const { id } of this.#ended) known.add(id);
-    return known;
+    return new Set(this.#holding().map(([id]) => id));
   }
 
   #lose(id: string, fence: number): void {
     this.#summary.lost += 1;
-    const running = this.#running.get(id);
-    if (running?.attempt.job.fence === fence) {
-      running.attempt.lose();
-      this.#running.delete(id);
-    }
-    const waiting = this.#waiting.findIndex((job) => job.id === id && job.fence === fence);
-    if (waiting >= 0) this.#waiting.splice(waiting, 1);
+    this.#slots.lose(id, fence);
+    this.#waiting.remove(id, fence);
     this.#ended = this.#ended.filter((end) => end.id !== id || end.fence !== fence);
   }
 
   #cancel(id: string): void {
-    this.#running.get(id)?.attempt.cancel();
-    const waiting = this.#waiting.findIndex((job) => job.id === id);
-    if (waiting < 0) return;
-    const [job] = this.#waiting.splice(waiting, 1);
-    this.#ended.push({ id: job!.id, fence: job!.fence, outcome: "released" });
+    this.#slots.cancel(id);
+    const job = this.#waiting.remove(id);
+    if (job) this.#release([job]);
   }
 
   /** Starts what waits, as far as slots are free. */
   #fill(): void {
-    while (this.#running.size < this.#slots && this.#waiting.length > 0) {
-      const job = this.#waiting.shift()!;
-      const attempt = new Attempt(job, this.#ports, (done, outcome) => this.#onEnd(done, outcome));
-      this.#running.set(job.id, { attempt, startedAt: this.#ports.now() });
-      this.#ports.watch?.started(job);
-      attempt.start();
+    while (this.#slots.filled < this.#slotCount) {
+      const unit = this.#waiting.next(this.#ports.now(), { rush: this.#closing(), more: this.#more });
+      if (!unit) return;
+      this.#slots.start(unit);
     }
   }
 
-  #onEnd(attempt: Attempt, outcome: Outcome): void {
-    const { id } = attempt.job;
-    const ran = this.#ports.now() - (this.#running.get(id)?.startedAt ?? this.#ports.now());
-    this.#pace.note(ran);
-    this.#ports.watch?.ended(attempt.job, outcome, ran);
-    this.#running.delete(id);
+  #onEnd(outcome: Outcome, slotMs: number | null): void {
     this.#ended.push(outcome);
-    this.#fill();
-    if (this.#waiting.length === 0 || this.#ended.length >= SETTLE_MAX) this.#waiter.wake();
+    if (slotMs !== null) {
+      this.#pace.note(slotMs);
+      this.#fill();
+    }
+    if (!this.#waiting.ready(this.#ports.now()) || this.#ended.length >= SETTLE_MAX) this.#waiter.wake();
   }
 
   /** Nothing is held: true when the queue said that more is likely, after the pause that it named. */
@@ -249,47 +248,44 @@ class Session {
     for (;;) {
       const now = this.#ports.now();
       this.#stopOverdue(now);
-      if (this.#ended.length > 0 && this.#waiting.length === 0) return;
+      this.#fill();
+      if (this.#ended.length > 0 && !this.#waiting.ready(now)) return;
       if (this.#held() === 0 || this.#ended.length >= SETTLE_MAX) return;
-      const dueAt = this.#exchangeDueAt();
+      const dueAt = this.#exchangeDueAt(now);
       if (dueAt <= now) return;
-      await this.#waiter.wait(Math.min(dueAt, this.#nextTimeout()) - now);
+      await this.#waiter.wait(Math.min(dueAt, this.#nextTimeout(), this.#nextRipe()) - now);
     }
   }
 
-  #exchangeDueAt(): number {
+  #nextRipe(): number {
+    return this.#slots.filled < this.#slotCount ? this.#waiting.ripeAt() : Number.POSITIVE_INFINITY;
+  }
+
+  #exchangeDueAt(now: number): number {
+    if (this.#more) return now;
     let dueAt = this.#exchangedAt + this.#leaseMs / 3;
-    const progress = [...this.#running.values()].some(({ attempt }) => attempt.progress);
-    if (progress) dueAt = Math.min(dueAt, this.#exchangedAt + PROGRESS_MS);
-    if (this.#waiting.length > 0) dueAt = Math.min(dueAt, this.#exchangedAt + 4 * AHEAD_MS);
+    if (this.#slots.hasProgress()) dueAt = Math.min(dueAt, this.#exchangedAt + PROGRESS_MS);
+    if (this.#waiting.ready(now)) dueAt = Math.min(dueAt, this.#exchangedAt + 4 * AHEAD_MS);
+    const wanted = this.#wanted();
+    if (wanted) dueAt = Math.min(dueAt, this.#exchangedAt + wanted.pollMs);
     if (this.#retryInMs !== null && this.#want() > 0) dueAt = Math.min(dueAt, this.#exchangedAt + this.#retryInMs);
     return dueAt;
   }
 
   #nextTimeout(): number {
-    let at = this.#startedAt + this.#options.stayMs;
-    for (const { attempt, startedAt } of this.#running.values()) at = Math.min(at, startedAt + attempt.job.timeoutMs);
-    return at;
+    return Math.min(this.#startedAt + this.#options.stayMs, this.#slots.nextTimeout());
   }
 
   /** Times out attempts that are past their time; gives everything back when the stay is over. */
   #stopOverdue(now: number): void {
     const stayOver = now - this.#startedAt >= this.#options.stayMs;
-    if (stayOver) {
-      for (const { id, fence } of this.#waiting.splice(0)) this.#ended.push({ id, fence, outcome: "released" });
-    }
-    for (const { attempt, startedAt } of [...this.#running.values()]) {
-      if (now - startedAt >= attempt.job.timeoutMs) attempt.timeOut();
-      else if (stayOver) attempt.interrupt();
-    }
+    if (stayOver) this.#release(this.#waiting.removeAll());
+    this.#slots.stopOverdue(now, stayOver);
   }
 
   #abandon(error: unknown): void {
-    for (const { attempt } of this.#running.values()) {
-      this.#ports.log("warn", "session_abandoned", attempt.job, { error: String(error) });
-      attempt.lose();
-    }
     this.#summary.abandoned = true;
     this.#summary.lost += this.#held() + this.#ended.length;
+    this.#slots.abandon(error);
   }
 }

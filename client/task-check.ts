@@ -4,6 +4,7 @@
  * @module
  */
 import { parseDuration } from "./duration.ts";
+import type { Take } from "./take.ts";
 import type { TaskOptions as OptionsOf } from "./task.ts";
 import type { Backoff } from "./types.ts";
 
@@ -15,6 +16,9 @@ export const QUEUE_NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 export const KIND_NAME = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
 
 const TIMEOUT_MS = { min: 1_000, max: 7 * 86_400_000 };
+/** What one claim carries. */
+const TAKE_MAX = 500;
+const TAKE_WAIT_MS = { min: 0, max: 30_000 };
 const MAX_TAGS = 16;
 const MAX_TAG_LENGTH = 64;
 const MAX_META_BYTES = 4 * 1024;
@@ -37,10 +41,11 @@ const OPTIONS = [
   "unique",
   "deadline",
   "version",
+  "take",
 ];
 
 // biome-ignore lint/suspicious/noExplicitAny: options of tasks of any types are checked alike
-type TaskOptions = OptionsOf<string, any>;
+type TaskOptions = OptionsOf<string, any> & { take?: Take };
 
 /** What these are where they are no functions of the payload; `createMillrace` looks into them. */
 const OF_PAYLOAD = {
@@ -78,8 +83,25 @@ export function checkTask(options: TaskOptions): void {
   checkTags(`${where}: tags`, options.tags);
   checkMeta(`${where}: meta`, options.meta);
   checkOfPayload(where, options);
+  checkTake(where, options);
   if (options.version !== undefined && (typeof options.version !== "string" || options.version === "")) {
     throw new TypeError(`${where}: version is a string that is not empty, not ${show(options.version)}.`);
+  }
+}
+
+function checkTake(where: string, { take, timeout = "5m" }: TaskOptions): void {
+  if (take === undefined) return;
+  if (typeof take !== "object" || take === null || Array.isArray(take)) {
+    throw new TypeError(`${where}: take is { max, wait? }, not ${show(take)}.`);
+  }
+  const stranger = Object.keys(take).find((key) => key !== "max" && key !== "wait");
+  if (stranger !== undefined) throw new TypeError(`${where}: take has no "${stranger}". There are: max, wait.`);
+  checkInteger(`${where}: take.max`, take.max ?? null, 1, TAKE_MAX);
+  checkDuration(`${where}: take.wait`, take.wait, TAKE_WAIT_MS, "at most 30s");
+  if (take.wait !== undefined && parseDuration(take.wait) > parseDuration(timeout) / 2) {
+    throw new RangeError(
+      `${where}: take.wait is at most half of the timeout, which counts from the claim; not "${take.wait}" of "${timeout}".`,
+    );
   }
 }
 
@@ -112,8 +134,8 @@ export function checkBackoff(what: string, backoff: Backoff | undefined): void {
   }
 }
 
-function checkInteger(what: string, value: number | undefined, min: number, max: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
+function checkInteger(what: string, value: number | null | undefined, min: number, max: number): void {
+  if (value === undefined || (Number.isInteger(value) && value! >= min && value! <= max)) return;
   throw new RangeError(`${what} is an integer from ${min} to ${max}, not ${show(value)}.`);
 }
 

@@ -6,6 +6,7 @@
 import type { Ctx } from "./context.ts";
 import type { Cancel, Snooze } from "./control.ts";
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from "./standard-schema.ts";
+import type { Take, TakeCtx, Taken, TakenJob, TakenResult } from "./take.ts";
 import { checkTask } from "./task-check.ts";
 import type { Backoff, Duration, Json, Keys, Unique } from "./types.ts";
 
@@ -59,9 +60,16 @@ export interface TaskOptions<Name extends string = string, Schema extends Standa
   version?: string;
 }
 
+/** What {@link defineTask} takes for a task whose handler takes jobs many at a time. */
+export interface TakeOptions<Name extends string = string, Schema extends StandardSchemaV1 = StandardSchemaV1>
+  extends TaskOptions<Name, Schema> {
+  take: Take;
+}
+
 /** A task by name and type, without its handler: it may be imported anywhere. Made by {@link defineTask}. */
 export interface TaskDeclaration<Name extends string = string, Input = unknown, Output = Input, Result = Json>
   extends Readonly<TaskOptions<Name, StandardSchemaV1<Input, Output>>> {
+  readonly take?: undefined;
   /**
    * This task with the code that runs it. The declaration itself stays as it is.
    *
@@ -76,6 +84,34 @@ export interface TaskDeclaration<Name extends string = string, Input = unknown, 
   readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
 }
 
+/** A task whose handler takes jobs many at a time. Made by {@link defineTask} where `take` is given. */
+export interface TakeDeclaration<Name extends string = string, Input = unknown, Output = Input, Result = Json>
+  extends Readonly<TakeOptions<Name, StandardSchemaV1<Input, Output>>> {
+  /**
+   * This task with the code that runs it: called once for 1 to `take.max` jobs, each of which is settled on its own.
+   *
+   * Nothing returned completes those that the handler has not settled; an array gives each its result, in place; what
+   * is thrown fails those not settled. A payload that does not fit is not among them: its job is dead.
+   *
+   * @example
+   * .handler(async (jobs) => {
+   *   const answers = await index.upsert(jobs.map((job) => job.input));
+   *   for (const [at, job] of jobs.entries()) if (!answers[at].ok) job.fail(new Error(answers[at].why));
+   * });
+   */
+  handler<Returned extends Taken | Promise<Taken>, Env = unknown>(
+    run: (jobs: readonly TakenJob<Output>[], ctx: TakeCtx<Env>) => Returned,
+  ): TakeTask<Name, Input, TakenResult<Returned, Json>, Env, Output>;
+  /** For types only; never there at run time. */
+  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
+}
+
+/** Such a declaration with its handler attached. */
+export interface TakeTask<Name extends string = string, Input = unknown, Result = Json, Env = unknown, Output = Input>
+  extends TakeDeclaration<Name, Input, Output, Result> {
+  readonly run: (jobs: readonly TakenJob<Output>[], ctx: TakeCtx<Env>) => Taken | Promise<Taken>;
+}
+
 /** A declaration with its handler attached. */
 export interface Task<Name extends string = string, Input = unknown, Result = Json, Env = unknown, Output = Input>
   extends TaskDeclaration<Name, Input, Output, Result> {
@@ -83,12 +119,25 @@ export interface Task<Name extends string = string, Input = unknown, Result = Js
 }
 
 /** A declaration of whatever types. */
-// biome-ignore lint/suspicious/noExplicitAny: tasks of all types stand side by side in one list
-export type AnyTaskDeclaration = TaskDeclaration<string, any, any, any>;
+export type AnyTaskDeclaration<Name extends string = string> =
+  // biome-ignore lint/suspicious/noExplicitAny: tasks of all types stand side by side in one list
+  TaskDeclaration<Name, any, any, any> | TakeDeclaration<Name, any, any, any>;
 /** A task of whatever types. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type AnyTask = Task<string, any, any, any, any>;
 
+/**
+ * Declares a task whose handler takes jobs many at a time.
+ *
+ * @throws {TypeError | RangeError} at once, when the name or an option is not what it should be
+ * @example
+ * export const index = defineTask({ name: "index", input: Doc, take: { max: 100, wait: "2s" } })
+ *   .handler(async (jobs) => { await search.upsert(jobs.map((job) => job.input)); });
+ */
+export function defineTask<
+  const Name extends string,
+  Schema extends StandardSchemaV1 = StandardSchemaV1<Json | undefined, Json>,
+>(options: TakeOptions<Name, Schema>): TakeDeclaration<Name, SchemaInput<Schema>, SchemaOutput<Schema>>;
 /**
  * Declares a task.
  *
@@ -100,7 +149,8 @@ export type AnyTask = Task<string, any, any, any, any>;
 export function defineTask<
   const Name extends string,
   Schema extends StandardSchemaV1 = StandardSchemaV1<Json | undefined, Json>,
->(options: TaskOptions<Name, Schema>): TaskDeclaration<Name, SchemaInput<Schema>, SchemaOutput<Schema>> {
+>(options: TaskOptions<Name, Schema>): TaskDeclaration<Name, SchemaInput<Schema>, SchemaOutput<Schema>>;
+export function defineTask(options: TaskOptions | TakeOptions): never {
   checkTask(options);
   const declaration = {
     ...options,

@@ -383,6 +383,11 @@ export interface ExchangeRequest {
   progress: { id: JobId; fence: number; progress: Progress }[];
   /** How many more jobs the worker has room for, 0 to 500. */
   want: number;
+  /**
+   * Beside them, more jobs of tasks that are gathered to be taken many at a time. Asks again within `backInMs`, at most
+   * 5 s: nobody else needs to come for such jobs meanwhile.
+   */
+  gather?: { tasks: string[]; want: number; backInMs: number };
 }
 
 /** What the queue answers: new jobs, and what became of those that the worker named. */

@@ -164,6 +164,8 @@ export interface ExchangeInput {
   settle: WireOutcome[];
   progress: { seq: number; fence: number; progress: Progress }[];
   want: number;
+  /** More jobs of these tasks, beside `want`; see `ExchangeRequest`. */
+  gather?: { tasks: string[]; want: number; backInMs: number };
 }
 
 export type ExchangeReply = Reply<{

@@ -39,6 +39,7 @@ export async function exchangeByRpc(
     settle: await toSettle(request.settle, seqOf, config),
     progress: request.progress.map(({ id, fence, progress }) => ({ seq: seqOf(id), fence, progress })),
     want: request.want,
+    ...(request.gather && { gather: request.gather }),
   };
   const reply = await stub.exchange(input);
   if (!reply.ok) throw new Error(`Exchange ${request.n} was refused (${reply.code}): ${reply.detail}`);

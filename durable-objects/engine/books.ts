@@ -48,6 +48,8 @@ export interface Visitor {
   seenAt: number;
   /** It took all that it wanted, or was told to ask again, by this instant. */
   backBy: number | null;
+  /** It gathers jobs of these tasks, has room for so many more, and asks again by then. */
+  gathers: { tasks: string[]; room: number; by: number } | null;
 }
 
 export interface ChannelBooks {

@@ -9,7 +9,7 @@
  * @module
  */
 import type { Channel, ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
-import { type Session, setting } from "./books.ts";
+import { type Held, type Session, setting } from "./books.ts";
 import { claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { areFollowUps, countFollowUps } from "./follow-ups.ts";
@@ -46,11 +46,16 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
       detail: `Exchange ${input.n} of session ${input.session} is older than its latest, ${lastN}: send the next number`,
     };
   }
-  if (input.want > WANT_MAX || input.settle.length > SETTLES_MAX) {
+  if (input.gather !== undefined && !isGathering(input.gather)) {
+    const detail = "An exchange gathers jobs of tasks by name, how many, and asks again within a time in ms";
+    return { ok: false, code: "invalid_request", detail };
+  }
+  const wants = input.want + (input.gather?.want ?? 0);
+  if (wants > WANT_MAX || input.settle.length > SETTLES_MAX) {
     return {
       ok: false,
       code: "invalid_request",
-      detail: `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${input.want} and ${input.settle.length}`,
+      detail: `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${wants} and ${input.settle.length}`,
     };
   }
   const followUps = countFollowUps(input.settle);
@@ -71,15 +76,17 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   const regranted = fitAnswer(again, ({ bytes }) => bytes);
   const room = claimable(tx, session, input.want - again.length);
   const granted = [...regranted, ...(room > 0 ? claim(tx, session, input, room) : [])];
+  const gathered = gather(tx, session, input, wants - again.length - granted.length + regranted.length);
+  const full = granted.length + gathered.length > 0 && granted.length + gathered.length >= wants;
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
   const retryInMs = granted.length < input.want ? comeBackInMs(tx, input.channel) : null;
-  noteVisit(tx, input, { full: granted.length > 0 && granted.length >= input.want, retryInMs });
+  noteVisit(tx, input, { full, retryInMs, gatherRoom: (input.gather?.want ?? 0) - gathered.length });
   return {
     ok: true,
     n: input.n,
-    jobs: `[${leaseTexts(tx, granted)}]`,
+    jobs: `[${leaseTexts(tx, [...granted, ...gathered])}]`,
     lost,
     refused: session.refused,
     cancel,
@@ -87,6 +94,20 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
     slots: setting(tx.books, "slots"),
     retryInMs,
   };
+}
+
+function isGathering({ tasks, want, backInMs }: NonNullable<ExchangeInput["gather"]>): boolean {
+  const named = Array.isArray(tasks) && tasks.every((task) => typeof task === "string");
+  return named && Number.isSafeInteger(want) && want >= 0 && isDelay(backInMs);
+}
+
+/** Jobs of the tasks that the session gathers, up to `most` of them. */
+function gather(tx: Tx, session: Session, input: ExchangeInput, most: number): Held[] {
+  if (!input.gather) return [];
+  const { tasks, want } = input.gather;
+  const room = claimable(tx, session, Math.min(want, most));
+  if (room === 0) return [];
+  return claim(tx, session, { ...input, worker: { ...input.worker, tasks } }, room);
 }
 
 /** Applies the outcomes that name a job which the session holds at its fence; answers why for each other one. */

@@ -9,7 +9,7 @@
  * @module
  */
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
-import { setting } from "./books.ts";
+import { setting, type Visitor } from "./books.ts";
 import { liveSessions } from "./claim.ts";
 import { closedBy, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
@@ -24,8 +24,19 @@ const GRACE_MS = 2_000;
 const VISITORS_KEPT = 200;
 const VISITORS_KEPT_MS = 60_000;
 
+/** A session may not keep jobs from others for longer by saying that it gathers them. */
+const GATHER_MS_MAX = 5_000;
+
+interface Visit {
+  /** It took all that it wanted. */
+  full: boolean;
+  retryInMs: number | null;
+  /** Jobs that it gathers and did not get. */
+  gatherRoom: number;
+}
+
 /** Notes that a session was here, and whether it will be back without a ticket. */
-export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; retryInMs: number | null }): void {
+export function noteVisit(tx: Tx, input: ExchangeInput, visit: Visit): void {
   const { visitors, channels } = tx.books;
   if (input.channel) {
     if (!visitors.has(input.session)) channels[input.channel].ticketsAt.shift();
@@ -40,11 +51,29 @@ export function noteVisit(tx: Tx, input: ExchangeInput, visit: { full: boolean; 
     tasks: input.worker.tasks ?? null,
     seenAt: tx.now,
     backBy: backInMs === null ? null : tx.now + backInMs + GRACE_MS,
+    gathers: gathersOf(tx, input, visit.gatherRoom),
   });
   for (const [id, visitor] of visitors) {
     if (visitors.size <= VISITORS_KEPT && visitor.seenAt > tx.now - VISITORS_KEPT_MS) break;
     visitors.delete(id);
   }
+}
+
+function gathersOf(tx: Tx, { gather }: ExchangeInput, room: number): Visitor["gathers"] {
+  if (!gather || room <= 0) return null;
+  return { tasks: gather.tasks, room, by: tx.now + Math.min(gather.backInMs, GATHER_MS_MAX) + GRACE_MS };
+}
+
+/** Jobs that sessions gather: how many of each task they will come for, and by when. */
+function gathered(tx: Tx, channel: Channel): { room: Map<string, number>; by: number } {
+  const room = new Map<string, number>();
+  let by = Number.POSITIVE_INFINITY;
+  for (const { gathers, channel: of } of tx.books.visitors.values()) {
+    if (!gathers || gathers.by <= tx.now || (of !== null && of !== channel)) continue;
+    for (const task of gathers.tasks) room.set(task, (room.get(task) ?? 0) + gathers.room);
+    by = Math.min(by, gathers.by);
+  }
+  return { room, by };
 }
 
 /** The tickets to send now, given what may start and who is expected. Notes when to look again. */
@@ -90,6 +119,7 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
   const { books } = tx;
   const waiting = [...books.groups.values()].filter((group) => group.channel === channel && group.ready > 0);
   if (waiting.length === 0) return { startable: 0, opensAt: null };
+  const left = gathered(tx, channel);
   let opensAt = books.timed.peek()?.at ?? Number.POSITIVE_INFINITY;
   const roomAt = (gate: Gate, cost: number): number => {
     const closed = closedBy(tx, gate, cost);
@@ -99,7 +129,12 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
   const queueRoom = roomAt(books.gate, 1);
   let startable = 0;
   for (const group of waiting) {
-    if (group.openReady > 0) startable += Math.min(roomAt(group.gate, 1), openIn(group, roomAt));
+    if (group.openReady === 0) continue;
+    const jobs = Math.min(roomAt(group.gate, 1), openIn(group, roomAt));
+    const room = group.suspect ? 0 : (left.room.get(group.task) ?? 0);
+    // Should who gathers them not come back, the alarm does.
+    if (jobs > 0 && room > 0) tx.due(left.by);
+    startable += Math.max(0, jobs - room);
   }
   return { startable: Math.min(startable, queueRoom), opensAt: Number.isFinite(opensAt) ? opensAt : null };
 }

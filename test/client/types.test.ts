@@ -14,6 +14,8 @@ import {
   type QueueConfig,
   type ResultOf,
   snooze,
+  type TakeCtx,
+  type TakenJob,
   type TaskName,
   type TaskNamed,
 } from "../../client/index.ts";
@@ -229,4 +231,58 @@ it("knows what each operation takes", () => {
     void client.queue("mail").purge({ confirm: "mail", states: ["running"] });
   };
   expectTypeOf(never).toBeFunction();
+it("types follow-up jobs as enqueues", () => {
+  const handler = (_: (ctx: Ctx) => unknown) => {};
+  handler((ctx) => {
+    ctx.enqueue(welcome, { userId: "1" }, { delay: "10m", queue: "elsewhere" });
+    ctx.enqueue(plain);
+    ctx.enqueue("by.name", { any: ["thing"] });
+    expectTypeOf(ctx.enqueue(silent, { a: 1 })).toEqualTypeOf<void>();
+    expectTypeOf(ctx.rateLimited("customer", "30s")).toEqualTypeOf<never>();
+  });
+  // @ts-expect-error: a wrong payload
+  handler((ctx) => ctx.enqueue(welcome, { userId: 1 }));
+  // @ts-expect-error: no payload
+  handler((ctx) => ctx.enqueue(welcome));
+  // @ts-expect-error: an unknown option
+  handler((ctx) => ctx.enqueue(silent, { a: 1 }, { dealy: "10m" }));
+  // @ts-expect-error: an option of a call, which this is not
+  handler((ctx) => ctx.enqueue(silent, { a: 1 }, { idempotencyKey: "x" }));
+  // @ts-expect-error: neither a task nor a name
+  handler((ctx) => ctx.enqueue(42, {}));
+  // @ts-expect-error: a duration needs a unit
+  handler((ctx) => ctx.rateLimited("customer", 30));
+});
+
+it("types handlers that take many", () => {
+  const take = { max: 100, wait: "2s" } as const;
+  const index = defineTask({ name: "index", input: z.object({ id: z.coerce.number() }), take });
+  const each = index.handler(async (jobs, ctx: TakeCtx<Env>) => {
+    expectTypeOf(jobs).toEqualTypeOf<readonly TakenJob<{ id: number }>[]>();
+    expectTypeOf(ctx.env.MAIL_KEY).toEqualTypeOf<string>();
+    return jobs.map(({ input }) => (input.id > 9 ? { stored: input.id } : snooze("1m")));
+  });
+  const none = index.handler((jobs) => {
+    for (const job of jobs) job.complete({ any: "thing" });
+  });
+  expectTypeOf<InputOf<typeof each>>().toEqualTypeOf<{ id: unknown }>();
+  expectTypeOf<ResultOf<typeof each>>().toExtend<{ stored: number }>();
+  expectTypeOf<ResultOf<typeof none>>().toEqualTypeOf<Json>();
+  expectTypeOf<TaskName<readonly [typeof each, typeof plain]>>().toEqualTypeOf<"index" | "plain">();
+  const client = createClient<[typeof each, typeof plain]>({ url: "http://x" });
+  const compiles = (_: () => unknown) => {};
+  compiles(() => client.enqueue("index", { id: 1 }));
+  compiles(() => client.enqueue(index, { id: 1 }));
+  // @ts-expect-error: a handler of one job
+  compiles(() => index.handler(({ id }) => id));
+  // @ts-expect-error: a result for all
+  compiles(() => index.handler(() => 5));
+  // @ts-expect-error: a promise of a result for all
+  compiles(() => index.handler(async () => ({ stored: 5 })));
+  // @ts-expect-error: take needs a bound
+  compiles(() => defineTask({ name: "x", take: { wait: "2s" } }));
+  // @ts-expect-error: a duration needs a unit
+  compiles(() => defineTask({ name: "x", take: { max: 5, wait: 2 } }));
+  // @ts-expect-error: what takes one has no verbs
+  compiles(() => plain.handler((_, ctx) => ctx.complete()));
 });

@@ -14,6 +14,10 @@ beforeAll(async () => {
 afterAll(() => receiver.close());
 beforeEach(() => receiver.answers((_, response) => response.end()));
 
+function unused(): never {
+  throw new Error("the http task has no keys");
+}
+
 function ctx(over: { signal?: AbortSignal; attempt?: number; reopenedFence?: number } = {}): Ctx {
   const { signal = new AbortController().signal, attempt = 1, reopenedFence = 0 } = over;
   const log = { info() {}, warn() {}, error() {} };
@@ -26,7 +30,18 @@ function ctx(over: { signal?: AbortSignal; attempt?: number; reopenedFence?: num
     actor: null,
     reopenedFence,
   };
-  return { job, attempt, fence: 3, signal, env: {}, scheduledFor: null, log, progress() {} };
+  return {
+    job,
+    attempt,
+    fence: 3,
+    signal,
+    env: {},
+    scheduledFor: null,
+    log,
+    progress() {},
+    enqueue() {},
+    rateLimited: () => unused(),
+  };
 }
 
 /** Checks the payload as the queue does, and runs it. */

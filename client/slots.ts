@@ -1,0 +1,129 @@
+/**
+ * What a session runs side by side: each slot is filled by one job, or by one call that took many.
+ *
+ * @module
+ */
+import { Attempt, type AttemptPorts } from "./execute.ts";
+import { Batch } from "./take.ts";
+import type { TakeTask } from "./task.ts";
+import type { ExchangeRequest, Held, LeasedJob, Outcome } from "./types.ts";
+import type { Unit } from "./waiting.ts";
+
+export interface SlotPorts extends AttemptPorts {
+  now(): number;
+  /** Told of each attempt, for logs. */
+  watch?: { started(job: LeasedJob): void; ended(job: LeasedJob, outcome: Outcome, ranMs: number): void };
+}
+
+interface Running {
+  attempt: Attempt;
+  /** Its timeout counts from then. */
+  startedAt: number;
+  slot: { startedAt: number; batch: Batch | null };
+}
+
+export class Slots {
+  /** How many are filled. */
+  filled = 0;
+  readonly #ports: SlotPorts;
+  readonly #onEnd: (outcome: Outcome, slotMs: number | null) => void;
+  readonly #running = new Map<string, Running>();
+
+  /** `onEnd` is told how each attempt ended, and, when it was the last of its slot, how long that was filled. */
+  constructor(ports: SlotPorts, onEnd: (outcome: Outcome, slotMs: number | null) => void) {
+    this.#ports = ports;
+    this.#onEnd = onEnd;
+  }
+
+  /** Jobs that run. */
+  get size(): number {
+    return this.#running.size;
+  }
+
+  held(): Held[] {
+    return [...this.#running.values()].map(({ attempt: { job } }): Held => [job.id, job.fence]);
+  }
+
+  startedAt(): number[] {
+    return [...this.#running.values()].map(({ slot }) => slot.startedAt);
+  }
+
+  start({ jobs, many }: Unit): void {
+    const now = this.#ports.now();
+    const attempts = jobs.map(({ job }) => new Attempt(job, this.#ports, (done, outcome) => this.#end(done, outcome)));
+    const slot = { startedAt: now, batch: many ? new Batch(attempts, this.#ports.env) : null };
+    this.filled += 1;
+    for (const [index, attempt] of attempts.entries()) {
+      const { job, at } = jobs[index]!;
+      // What was gathered has its timeout from the claim on; half of it is left, however late a slot came free.
+      const startedAt = many ? Math.max(at, now - job.timeoutMs / 2) : now;
+      this.#running.set(job.id, { attempt, startedAt, slot });
+      this.#ports.watch?.started(job);
+    }
+    if (slot.batch) void slot.batch.start((this.#ports.tasks.get(jobs[0]!.job.task) as TakeTask).run);
+    else attempts[0]!.start();
+  }
+
+  /** Progress that has not been sent. */
+  takeProgress(): ExchangeRequest["progress"] {
+    const notes: ExchangeRequest["progress"] = [];
+    for (const { attempt } of this.#running.values()) {
+      if (!attempt.progress) continue;
+      notes.push({ id: attempt.job.id, fence: attempt.job.fence, progress: attempt.progress });
+      attempt.progress = null;
+    }
+    return notes;
+  }
+
+  hasProgress(): boolean {
+    return [...this.#running.values()].some(({ attempt }) => attempt.progress);
+  }
+
+  cancel(id: string): void {
+    this.#running.get(id)?.attempt.cancel();
+  }
+
+  lose(id: string, fence: number): void {
+    const running = this.#running.get(id);
+    if (running?.attempt.job.fence !== fence) return;
+    running.attempt.lose();
+    this.#leave(running);
+  }
+
+  /** Nothing that runs counts any more: the queue has not been heard of until the lease was over. */
+  abandon(error: unknown): void {
+    for (const { attempt } of [...this.#running.values()]) {
+      this.#ports.log("warn", "session_abandoned", attempt.job, { error: String(error) });
+      this.lose(attempt.job.id, attempt.job.fence);
+    }
+  }
+
+  nextTimeout(): number {
+    let at = Number.POSITIVE_INFINITY;
+    for (const { attempt, startedAt } of this.#running.values()) at = Math.min(at, startedAt + attempt.job.timeoutMs);
+    return at;
+  }
+
+  /** Times out attempts that are past their time; `all`: gives the others back. */
+  stopOverdue(now: number, all: boolean): void {
+    for (const { attempt, startedAt } of [...this.#running.values()]) {
+      if (now - startedAt >= attempt.job.timeoutMs) attempt.timeOut();
+      else if (all) attempt.interrupt();
+    }
+  }
+
+  #end(attempt: Attempt, outcome: Outcome): void {
+    const running = this.#running.get(attempt.job.id)!;
+    const ranMs = this.#ports.now() - running.slot.startedAt;
+    this.#ports.watch?.ended(attempt.job, outcome, ranMs);
+    this.#onEnd(outcome, this.#leave(running) ? ranMs : null);
+  }
+
+  /** An attempt is over; says whether its slot is free. */
+  #leave({ attempt, slot }: Running): boolean {
+    this.#running.delete(attempt.job.id);
+    if (slot.batch && !slot.batch.leave(attempt.aborted)) return false;
+    this.filled -= 1;
+    return true;
+  }
+}
