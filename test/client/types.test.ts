@@ -231,6 +231,8 @@ it("knows what each operation takes", () => {
     void client.queue("mail").purge({ confirm: "mail", states: ["running"] });
   };
   expectTypeOf(never).toBeFunction();
+});
+
 it("types follow-up jobs as enqueues", () => {
   const handler = (_: (ctx: Ctx) => unknown) => {};
   handler((ctx) => {
