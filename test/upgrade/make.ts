@@ -9,15 +9,17 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineTask } from "../../client/index.ts";
-import type { ExchangeRequest, NewJob, Outcome } from "../../client/types.ts";
-import type { EnqueueInput, ExchangeInput, JobRecord, QueueRpc } from "../../client/wire.ts";
+import type { ExchangeRequest, NewJob, Outcome, Unique } from "../../client/types.ts";
+import type { EnqueueInput, ExchangeInput, JobRecord, QueueRpc, ScheduleInput } from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
 import { exchange } from "../../durable-objects/engine/exchange.ts";
 import { describe, get } from "../../durable-objects/engine/inspect.ts";
+import { pauseKey } from "../../durable-objects/engine/keys.ts";
 import * as operate from "../../durable-objects/engine/operate.ts";
 import { beginFlush, confirmFlush, nextFlush } from "../../durable-objects/engine/outbox.ts";
 import type { Tx } from "../../durable-objects/engine/ports.ts";
+import * as schedules from "../../durable-objects/engine/schedules.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
 import { ROOT } from "../../scripts/root.ts";
 import { readConfig } from "../../worker/config.ts";
@@ -44,14 +46,23 @@ const later = (ms: number): void => {
 };
 
 const config = readConfig({
-  tasks: ["mail", "report", "encode", "of-old"].map((name) => defineTask({ name, timeout: "20s", queue: "work" })),
+  tasks: [
+    ...["mail", "report", "encode", "of-old"].map((name) => defineTask({ name, timeout: "20s", queue: "work" })),
+    defineTask({ name: "notify", queue: "elsewhere" }),
+  ],
 });
 const wire: Record<string, unknown> = {};
 
-/** What the Worker makes of a request, and the engine of that. */
-async function add(jobs: NewJob[], about: Partial<EnqueueInput> = {}, sample?: string): Promise<number[]> {
+/** What the Worker makes of a request. */
+async function resolve(jobs: NewJob[]) {
   const resolved = await resolveJobs(config, { queue: "work", jobs, actor: null, parsed: true, now });
   if (!resolved.ok) throw new Error(JSON.stringify(resolved));
+  return resolved;
+}
+
+/** The same, and what the engine makes of that. */
+async function add(jobs: NewJob[], about: Partial<EnqueueInput> = {}, sample?: string): Promise<number[]> {
+  const resolved = await resolve(jobs);
   const input = { templates: resolved.templates, jobs: resolved.jobs, requestId: null, idempotency: null, ...about };
   const reply = run((tx) => enqueue(tx, input));
   if (!reply.ok) throw new Error(reply.detail);
@@ -152,7 +163,7 @@ const [, , , unwanted] = await add(
   "enqueue",
 );
 await add([{ task: "mail", payload: "by key" }], { idempotency: { key: "token\nroute\nkey-1", bodyHash: "abc" } });
-const running = await add(Array.from({ length: 6 }, (_, n) => ({ task: "encode", payload: { n }, priority: 200 })));
+await add(Array.from({ length: 6 }, (_, n) => ({ task: "encode", payload: { n }, priority: 200 })));
 const jobs = await exchangeAs("s4", { want: 7 });
 const [declined, ...held] = jobs.reverse();
 const [snoozed, failed, cancelling, ...kept] = held;
@@ -174,11 +185,61 @@ await exchangeAs("s5", { want: 1 });
 later(30_000);
 const granted = await exchangeAs("s4", { holding: heldBy([cancelling!, ...kept]), want: 1 }, "exchangeGrants");
 now += 40_000;
+
+// Keys that limit, with a bucket and one that is closed; lines; unique keys of a job that waits and of one that ended;
+// deadlines; follow-up jobs here and on their way elsewhere; a schedule.
+const tenant = { concurrency: 2, rateLimit: { limit: 5, perMs: 60_000, burst: 5 } };
+run((tx) => operate.configure(tx, {}, { limits: { tenant } }));
+run((tx) => pauseKey(tx, "tenant", "slow", 3_600_000, "asked to"));
+const taken = { key: "once", states: ["waiting", "running", "dead"], ttl: "7d" } satisfies Unique;
+await add([
+  { task: "mail", payload: "limited", keys: { tenant: "acme" }, cost: { tenant: 3 }, fairKey: "acme", priority: 300 },
+  { task: "mail", payload: "in no time", deadline: "2d", unique: taken, priority: 300 },
+]);
+const [limited, ended] = await exchangeAs("s6", { want: 2 });
+await exchangeAs("s6", {
+  settle: [
+    {
+      ...{ id: limited!.id, fence: limited!.fence, outcome: "completed" },
+      enqueue: [
+        { task: "notify", payload: { of: limited!.id } },
+        { task: "mail", payload: "afterwards", delay: "5m" },
+      ],
+    },
+    { id: ended!.id, fence: ended!.fence, outcome: "dead", error },
+  ],
+});
+await add([
+  ...["slow", "acme", "zenith"].map((name) => ({ task: "mail", keys: { tenant: name }, fairKey: name })),
+  ...[1, 2, 3].map((n) => ({ task: "report", payload: n, orderingKey: "customer-7" })),
+  { task: "mail", orderingKey: "customer-7", delay: "1h", deadline: "2d" },
+  { task: "mail", payload: "latest", unique: { key: "digest", onConflict: "debounce", wait: "10m", maxWait: "1h" } },
+]);
+const { templates } = await resolve([{ task: "report" }]);
+const everyDay = { cron: "30 2 * * *", everyMs: null, timezone: "Europe/Berlin", startAt: null, endAt: null };
+const schedule: ScheduleInput = {
+  ...{
+    spec: JSON.stringify({ task: "report", cron: everyDay.cron, timezone: everyDay.timezone, paused: true }),
+    ...everyDay,
+  },
+  ...{
+    template: templates[0]!,
+    payload: null,
+    overlap: "skip",
+    catchUpWindowMs: 0,
+    catchUpMax: 1,
+    jitterMs: 0,
+    paused: true,
+  },
+};
+const put = run((tx) => schedules.put(tx, "nightly", schedule));
+if (!put.ok) throw new Error(put.detail);
+
 run((tx) => operate.cancel(tx, unwanted!));
 run((tx) => operate.pause(tx, "deploying"));
 
 const description = engine.read(now, (tx) => describe(tx, null))!;
-const top = Math.max(...running) + 1;
+const top = engine.read(now, (tx) => tx.books.nextSeq - 1)!;
 const records = Array.from({ length: top }, (_, index) => engine.read(now, (tx) => get(tx, index + 1)));
 const live = records.filter((record): record is JobRecord => record !== null && record !== "deleted");
 Object.assign(wire, {

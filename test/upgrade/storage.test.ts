@@ -125,11 +125,15 @@ describe.each(readdirSync(FIXTURES))("a queue of %s", (release) => {
         .prepare(query)
         .all()
         .map((row) => Object.values(row)[0]);
-    expect(new Set(values("SELECT state FROM jobs"))).toEqual(new Set(["scheduled", "ready", "running"]));
+    const states = release === "v1" ? ["scheduled", "ready", "running"] : ["scheduled", "blocked", "ready", "running"];
+    expect(new Set(values("SELECT state FROM jobs"))).toEqual(new Set(states));
     expect(new Set(values("SELECT kind FROM outbox"))).toEqual(new Set(["history", "sent", "result", "delete"]));
     expect(values("SELECT key FROM meta")).toEqual(expect.arrayContaining(["overrides", "paused", "schema"]));
     expect(values("SELECT count(*) FROM idempotency")).toEqual([1]);
     expect(values("SELECT count(*) FROM jobs WHERE request IS NOT NULL")).toEqual([1]);
+    const tables = release === "v1" ? [] : ["uniques", "closures", "buckets", "outgoing", "schedules"];
+    for (const table of tables) expect(values(`SELECT count(*) FROM ${table}`), table).not.toEqual([0]);
+    if (release !== "v1") expect(values("SELECT ended FROM uniques ORDER BY key")).toEqual([null, "dead"]);
     expect(then.books.sessions.map(({ leaseUntil }) => leaseUntil > then.now)).toEqual([true, false]);
     db.close();
   });
