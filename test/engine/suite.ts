@@ -5,6 +5,7 @@ import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
 import { DEADLINE } from "./deadline-cases.ts";
 import { ENQUEUE } from "./enqueue-cases.ts";
 import { EXCHANGE } from "./exchange-cases.ts";
+import { EXPLAIN } from "./explain-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
 import { FOLLOW_UPS } from "./followup-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
@@ -13,6 +14,7 @@ import { LIMITS } from "./limit-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { ORDERING } from "./ordering-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
+import { POSITION } from "./position-cases.ts";
 import type { Case } from "./queue.ts";
 import { SCHEDULES } from "./schedule-cases.ts";
 import { SETTINGS } from "./settings-cases.ts";
@@ -40,6 +42,8 @@ export const SUITE: Record<string, Case[]> = {
   tickets: TICKETS,
   schedules: SCHEDULES,
   "schedules of code": CODE_SCHEDULES,
+  explain: EXPLAIN,
+  "place in line": POSITION,
   settings: SETTINGS,
   states: STATES,
   bounds: BOUNDS,
