@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { CannotGoOn, exitWith } from "../scripts/local/error.ts";
 import { runCost } from "./cost.ts";
 import { runLatency } from "./latency.ts";
+import { runLimits } from "./limits.ts";
 import { runProfile } from "./profile.ts";
 import { type SuiteReport, textOf } from "./report.ts";
 import { runThroughput } from "./throughput.ts";
@@ -23,6 +24,7 @@ const SUITES: { [name: string]: Suite } = {
   cost: { run: runCost },
   throughput: { run: runThroughput },
   latency: { run: runLatency },
+  limits: { run: runLimits },
   profile: { run: runProfile, isExtra: true },
 };
 

@@ -12,11 +12,19 @@ import { dollarsPerMillion } from "./prices.ts";
 import { type Budget, rounded, type SuiteReport, type Table } from "./report.ts";
 
 const HOUR_MS = 3_600_000;
-const LONE_JOBS = 20;
+export const LONE_JOBS = 20;
 const STEADY_CALLERS = 32;
 const STEADY_MS = 5_000;
 const BULK_CALLS = 20;
 const JOBS_PER_CALL = 1_000;
+
+/** Jobs to make. */
+export interface Kind {
+  task: string;
+  /** Of the n-th. */
+  payload(n: number): { [field: string]: unknown };
+}
+export const NOOP: Kind = { task: "noop", payload: () => PAYLOAD };
 
 interface Regime {
   about: string;
@@ -28,7 +36,7 @@ interface Regime {
 const REGIMES: { [name in "lone" | "steady" | "bulk"]: Regime } = {
   lone: {
     about: `${LONE_JOBS} jobs an hour apart, the object put to sleep between them`,
-    run: runLone,
+    run: (millrace, queue) => runLone(millrace, queue, NOOP),
     budget: { objectRows: 9, d1Rows: 1.5, queueMessages: 1 },
   },
   steady: {
@@ -38,7 +46,7 @@ const REGIMES: { [name in "lone" | "steady" | "bulk"]: Regime } = {
   },
   bulk: {
     about: `${BULK_CALLS} requests of ${JOBS_PER_CALL} jobs over HTTP`,
-    run: runBulk,
+    run: (millrace, queue) => runBulk(millrace, queue, NOOP),
     budget: { objectRows: 4.1, d1Rows: 1.1, queueMessages: 0.01 },
   },
 };
@@ -49,7 +57,7 @@ export async function runCost(): Promise<SuiteReport> {
     const cost: { [regime: string]: { [name: string]: number } } = {};
     const tables: Table[] = [];
     for (const [name, regime] of Object.entries(REGIMES)) {
-      const { first, perJob, jobs } = await count(millrace, `cost-${name}`, regime);
+      const { first, perJob, jobs } = await count(millrace, `cost-${name}`, regime.run);
       cost[name] = {
         objectRowsPerJob: rounded(perJob.objectRows, 4),
         d1RowsPerJob: rounded(perJob.d1Rows, 4),
@@ -66,7 +74,7 @@ export async function runCost(): Promise<SuiteReport> {
 }
 
 /** The first job of a new queue makes tables and the registry's row: it is counted apart, and the regime after it. */
-async function count(millrace: Millrace, queue: string, { run }: Regime) {
+export async function count(millrace: Millrace, queue: string, run: Regime["run"]) {
   const start = await millrace.call<Counters>("counters");
   await millrace.client().enqueue("noop", PAYLOAD, { queue });
   await rest(millrace, queue);
@@ -93,10 +101,10 @@ async function rest(millrace: Millrace, queue: string): Promise<void> {
   await millrace.untilDone(queue, true);
 }
 
-async function runLone(millrace: Millrace, queue: string): Promise<number> {
+export async function runLone(millrace: Millrace, queue: string, { task, payload }: Kind): Promise<number> {
   for (let made = 0; made < LONE_JOBS; made++) {
     await millrace.call("evict", { queue });
-    await millrace.client().enqueue("noop", PAYLOAD, { queue });
+    await millrace.client().enqueue(task, payload(made), { queue });
     await millrace.untilDone(queue);
     await millrace.call("skip", { queue, ms: HOUR_MS });
     await millrace.untilDone(queue, true);
@@ -118,10 +126,10 @@ async function runSteady(millrace: Millrace, queue: string): Promise<number> {
   return made;
 }
 
-async function runBulk(millrace: Millrace, queue: string): Promise<number> {
+export async function runBulk(millrace: Millrace, queue: string, { task, payload }: Kind): Promise<number> {
   const client = millrace.client();
-  const payloads = Array.from({ length: JOBS_PER_CALL }, () => PAYLOAD);
-  for (let call = 0; call < BULK_CALLS; call++) await client.enqueueMany("noop", payloads, { queue });
+  const payloads = Array.from({ length: JOBS_PER_CALL }, (_, n) => payload(n));
+  for (let call = 0; call < BULK_CALLS; call++) await client.enqueueMany(task, payloads, { queue });
   return BULK_CALLS * JOBS_PER_CALL;
 }
 

@@ -26,6 +26,12 @@ export interface Timing {
   rows: number;
 }
 
+/** Calls, and how long they took together. */
+export interface Taken {
+  calls: number;
+  ms: number;
+}
+
 /** What is to be seen of a queue without disturbing the counts. */
 export interface QueueLook {
   unfinished: number;

@@ -4,9 +4,10 @@
  *
  * @module
  */
+import { DurableObject } from "cloudflare:workers";
 import { z } from "zod";
 import { defineTask } from "../client/task.ts";
-import type { QueueRpc } from "../client/wire.ts";
+import type { QueueRpc, SettingsPatch } from "../client/wire.ts";
 import { createMillrace } from "../worker/millrace.ts";
 import { PAYLOAD, type QueueLook } from "./counters.ts";
 import {
@@ -21,6 +22,7 @@ import {
   watchRequest,
   watchStorage,
 } from "./counting.ts";
+import { type DriveAsk, drives } from "./drive.ts";
 
 interface Env {
   MILLRACE: DurableObjectNamespace<BenchQueue>;
@@ -38,7 +40,17 @@ const stamp = defineTask({ name: "stamp", timeout: "30s", input: input.extend({ 
   startedAt.set(n, realNow());
 });
 
-const mill = createMillrace({ tasks: [noop, stamp], queues: { "*": {} } });
+const keyed = defineTask({
+  name: "keyed",
+  timeout: "30s",
+  input: input.extend({ tenant: z.string() }),
+  keys: ({ tenant }) => ({ tenant }),
+}).handler(() => null);
+
+/** On, tickets are thrown away: what waits goes on waiting. */
+const idle = { on: false };
+
+const mill = createMillrace({ tasks: [noop, stamp, keyed], queues: { "*": {} } });
 
 function watched(env: Env): Env {
   if (!watching.on) return env;
@@ -47,7 +59,14 @@ function watched(env: Env): Env {
 }
 
 const Base = mill.QueueObject;
-const RPC = Object.getOwnPropertyNames(Base.prototype).filter((name) => name !== "constructor") as (keyof QueueRpc)[];
+const RPC = methodsOf(Base.prototype) as (keyof QueueRpc)[];
+
+/** Those of the class and of what it extends, below the platform's own. */
+function methodsOf(prototype: object): string[] {
+  if (prototype === DurableObject.prototype) return [];
+  const names = Object.getOwnPropertyNames(prototype).filter((name) => name !== "constructor");
+  return [...names, ...methodsOf(Object.getPrototypeOf(prototype))];
+}
 
 class BenchQueue extends Base {
   constructor(ctx: DurableObjectState, env: Env) {
@@ -71,6 +90,9 @@ class BenchQueue extends Base {
   async benchFollowSkip(ms: number): Promise<void> {
     await followSkip(this.ctx.storage, ms);
   }
+  benchDrive(name: string, ask: DriveAsk): Promise<unknown> {
+    return drives[name]!(this, ask, () => this.ctx.storage.sync());
+  }
   /** Memory is gone, storage stays, as when an idle object is put to sleep. */
   benchEvict(): void {
     this.ctx.abort("The benchmark puts this object to sleep");
@@ -87,12 +109,13 @@ for (const name of RPC) {
 
 export { BenchQueue as MillraceQueue };
 
-interface Ask {
+interface Ask extends DriveAsk {
   queue: string;
-  jobs: number;
   callers: number;
   n: number;
   ms: number;
+  drive: string;
+  patch: SettingsPatch;
 }
 
 const routes: { [path: string]: (env: Env, ask: Ask) => unknown } = {
@@ -105,6 +128,11 @@ const routes: { [path: string]: (env: Env, ask: Ask) => unknown } = {
   look: (env, { queue }) => objectOf(env, queue).benchLook(),
   pause: async (env, { queue }) => void (await objectOf(env, queue).pause("benchmark")),
   resume: async (env, { queue }) => void (await objectOf(env, queue).resume()),
+  idle() {
+    idle.on = true;
+  },
+  configure: async (env, { queue, patch }) => void (await objectOf(env, queue).configure(patch)),
+  drive: (env, { queue, drive, ...ask }) => objectOf(env, queue).benchDrive(drive, ask),
   poke: (env, { queue }) => objectOf(env, queue).benchPoke(),
   evict: (env, { queue }) => Promise.resolve(objectOf(env, queue).benchEvict()).catch(() => {}),
   async skip(env, { queue, ms }) {
@@ -149,6 +177,7 @@ export default {
     return mill.routes.fetch(request, watched(env), ctx);
   },
   async queue(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
+    if (idle.on) return;
     counters.workerRequests += 1;
     await mill.queue(batch, watched(env), ctx);
   },
