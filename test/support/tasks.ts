@@ -1,5 +1,13 @@
 /** Tasks for the tests of the consumer: what handlers do that they should not, and a few that behave. */
-import { type Ctx, cancel, defineTask, NonRetryableError, RetryAfterError, snooze } from "../../client/index.ts";
+import {
+  type Ctx,
+  cancel,
+  defineTask,
+  type Json,
+  NonRetryableError,
+  RetryAfterError,
+  snooze,
+} from "../../client/index.ts";
 
 /** What handlers saw, in order. Emptied by whoever wants to look. */
 export const seen: { what: string; [field: string]: unknown }[] = [];
@@ -204,4 +212,21 @@ export const when = defineTask({ name: "when", ...options, queue: "ticking" }).h
   for: ctx.scheduledFor?.toISOString() ?? null,
 }));
 
-export const TASKS = [echo, misbehave, patient, choosy, brokenSchema, ownBackoff, when] as const;
+export const child = defineTask({ name: "child", queue: "children", ...options }).handler((input) => input);
+
+/** Makes the jobs that its input names. */
+export const parent = defineTask({ name: "parent", ...options }).handler((input, ctx) => {
+  for (const { payload, queue } of input as { payload: Json; queue?: string }[]) {
+    ctx.enqueue(child, payload, queue === undefined ? {} : { queue });
+  }
+  return "made";
+});
+
+/** Takes many, and settles each as its input says. */
+export const many = defineTask({ name: "many", take: { max: 50, wait: "500ms" }, ...options }).handler((jobs) => {
+  seen.push({ what: "took", inputs: jobs.map(({ input }) => input) });
+  for (const job of jobs) if (job.input === "fails") job.fail(new Error("of its own"));
+  return jobs.map(({ input }) => ({ took: jobs.length, input }));
+});
+
+export const TASKS = [echo, misbehave, patient, choosy, brokenSchema, ownBackoff, when, child, parent, many] as const;
