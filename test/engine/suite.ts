@@ -9,6 +9,7 @@ import { EXPLAIN } from "./explain-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
 import { FOLLOW_UPS } from "./followup-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
+import { GATHER } from "./gather-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
@@ -33,6 +34,7 @@ export const SUITE: Record<string, Case[]> = {
   exchange: EXCHANGE,
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
+  gather: GATHER,
   operate: OPERATE,
   "many jobs": BULK,
   "ordering keys": ORDERING,

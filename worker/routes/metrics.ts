@@ -92,6 +92,18 @@ const METRICS: Metric[] = [
   ],
   ["millrace_alarms_total", "counter", "Alarms run.", ({ metrics }) => one(metrics.alarms)],
   ["millrace_tickets_sent_total", "counter", "Tickets sent.", ({ metrics }) => one(metrics.ticketsSent)],
+  [
+    "millrace_follow_ups_delivered_total",
+    "counter",
+    "Follow-up jobs that other queues took.",
+    ({ metrics }) => one(metrics.followUpsDelivered),
+  ],
+  [
+    "millrace_follow_ups_refused_total",
+    "counter",
+    "Follow-up jobs that other queues refused for good: they are lost.",
+    ({ metrics }) => one(metrics.followUpsRefused),
+  ],
   ["millrace_flushes_total", "counter", "Writes to the history.", ({ metrics }) => one(metrics.flushes)],
   [
     "millrace_flush_failures_total",
