@@ -207,7 +207,7 @@ describe("the alarm never throws", () => {
     await evictDurableObject(stub);
     await until(async () => faults.logged.some(({ event }) => event === "alarm_failed"));
     expect(await alarmAt(stub)).toBeGreaterThan(Date.now());
-    await expect(enqueue(stub)).rejects.toThrow("its storage has schema 99, this code knows up to 1");
+    await expect(enqueue(stub)).rejects.toThrow("its storage has schema 99, this code knows up to 2");
     await expect(stateOf(stub, 1)).rejects.toThrow("Deploy the newer code again");
     expect(await rows(stub, "SELECT state FROM jobs")).toEqual([{ state: "scheduled" }]);
 
