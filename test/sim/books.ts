@@ -45,7 +45,7 @@ export function checkBooks(model: Model, host: Host, incarnation: Incarnation): 
     same("unflushed", unflushed, left!.jobs);
     if (books.requests) {
       for (const [id, made] of model.requests) {
-        if (made.at <= tx.now - 299_000) continue;
+        if (made.nothing || made.at <= tx.now - 299_000) continue;
         const known = repeatedRequest(tx, id);
         model.expect(known !== null, "once", () => `request ${id} is not remembered`);
       }

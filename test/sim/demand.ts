@@ -1,4 +1,4 @@
-import type { JobTemplate } from "../../client/wire.ts";
+import type { JobTemplate, UniqueTemplate } from "../../client/wire.ts";
 import type { Features } from "./features.ts";
 import type { Random } from "./random.ts";
 import { TASK_NAMES } from "./tasks.ts";
@@ -35,6 +35,37 @@ export function drawTemplate(random: Random, features: Features, now: number): J
     traceparent: null,
     ...drawKeys(random, features),
     fairKey: features.fairness && random.chance(0.7) ? drawFairKey(random) : null,
+    orderingKey: features.ordering && random.chance(0.4) ? `o${random.int(1, 3)}` : null,
+    ...(features.deadlines ? drawDeadline(random, now) : {}),
+    unique: features.unique && random.chance(0.4) ? drawUnique(random) : null,
+  };
+}
+
+function drawDeadline(random: Random, now: number): Pick<JobTemplate, "deadlineMs" | "deadlineAt"> {
+  const ms = random.pick([1, 1_000, 10_000, 60_000, 600_000]);
+  const kind = random.weighted({ none: 4, after: 3, at: 1 });
+  return { deadlineMs: kind === "after" ? ms : null, deadlineAt: kind === "at" ? now + ms - 500 : null };
+}
+
+/** With final states a key holds for a time; without, as long as its job does. */
+function drawUnique(random: Random): UniqueTemplate {
+  const key = `u${random.int(1, 4)}`;
+  const onConflict = random.pick(["return", "return", "reject", "replace", "debounce", "throttle"] as const);
+  const ttlMs = random.pick([1_000, 20_000, 300_000]);
+  const all = ["waiting", "running", "completed", "dead", "cancelled"] as const;
+  if (onConflict === "throttle") {
+    return { key, states: [...all], ttlMs, onConflict, waitMs: ttlMs, maxWaitMs: null };
+  }
+  const states = random.pick([all.slice(0, 1), all.slice(0, 2), all.slice(0, 2), all.slice(0, 3), all.slice()]);
+  const bounded = states.length > 2 || random.chance(0.2);
+  const waits = onConflict === "debounce";
+  return {
+    key,
+    states,
+    ttlMs: bounded ? ttlMs : null,
+    onConflict,
+    waitMs: waits ? random.pick([100, 5_000, 60_000]) : null,
+    maxWaitMs: waits ? random.pick([null, 10_000, 120_000]) : null,
   };
 }
 

@@ -20,7 +20,16 @@ export interface Features {
 }
 
 /** What the engine has. */
-const BUILT: readonly (keyof Features)[] = ["limits", "rates", "closures", "fairness", "ageing"];
+const BUILT: readonly (keyof Features)[] = [
+  "limits",
+  "rates",
+  "closures",
+  "fairness",
+  "ageing",
+  "ordering",
+  "unique",
+  "deadlines",
+];
 
 const NAMES: readonly (keyof Features)[] = [
   "limits",

@@ -6,11 +6,12 @@ import { QueueShell } from "../../durable-objects/shell.ts";
 import { nodeStorage } from "../support/node-storage.ts";
 import type { Clock } from "./clock.ts";
 import type { Faults, SimHistory } from "./history.ts";
+import type { Expected } from "./model.ts";
 import type { Random } from "./random.ts";
 
 /** What made a transaction: a call, or (null) something that goes on behind one. */
 export type Cause =
-  | { kind: "enqueue"; input: EnqueueInput }
+  | { kind: "enqueue"; input: EnqueueInput; expected?: Expected }
   | { kind: "exchange"; input: ExchangeInput; seen?: unknown }
   | { kind: "pauseKey"; of: string; value: string; forMs: number }
   | { kind: "other" }

@@ -1,7 +1,9 @@
-import type { EnqueueInput, JobRecord, JobTemplate, Settings } from "../../client/wire.ts";
+import { type EnqueueInput, type JobRecord, type JobTemplate, readOptions, type Settings } from "../../client/wire.ts";
 import { Limits, type Passage } from "./limits.ts";
+import { Orderings } from "./orderings.ts";
 import { Shares } from "./shares.ts";
 import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
+import { placeOf, type Resolved, startOf, Uniques } from "./uniques.ts";
 import { type Invariant, Violation } from "./violation.ts";
 
 export interface ModelEnd {
@@ -16,6 +18,9 @@ export interface ModelJob {
   live: LiveRow | null;
   /** What was asked for, or asked for last. */
   template: JobTemplate;
+  acceptedAt: number;
+  /** It is over by then. */
+  deadlineAt: number | null;
   fairKey: string | null;
   /** The gates that it goes through. */
   passages: Passage[];
@@ -23,6 +28,8 @@ export interface ModelJob {
   deleted: boolean;
   /** No start before this; 0: it has been due. */
   notBefore: number;
+  /** When it was to start, as accepted. */
+  runAt: number;
   /** Fences at which an attempt was settled by its holder. */
   settled: Set<number>;
   /** Which session was given the job at a fence. */
@@ -31,7 +38,15 @@ export interface ModelJob {
 
 interface Made {
   at: number;
-  seqs: number[];
+  answers: { seq: number; outcome: string }[];
+  /** Nothing was made, so a restart forgets it. */
+  nothing: boolean;
+}
+
+/** What an enqueue must come to. */
+export interface Expected {
+  refused: boolean;
+  answers: Made["answers"];
 }
 
 const MINUTE = 60_000;
@@ -46,6 +61,8 @@ export class Model {
   readonly ready = new Set<ModelJob>();
   readonly limits = new Limits();
   readonly shares = new Shares();
+  readonly orderings = new Orderings();
+  readonly uniques = new Uniques();
   running = 0;
   readonly requests = new Map<string, Made>();
   readonly keys = new Map<string, Made>();
@@ -89,6 +106,14 @@ export class Model {
 
   /** How a job stands in the table; null: not there any more. */
   stands(job: ModelJob, row: LiveRow | null): void {
+    if (job.live && !row) this.orderings.leave(job);
+    if (!job.live && row) this.orderings.join(job);
+    this.#place(job, row);
+    this.orderings.touch(job);
+    this.uniques.touch(job);
+  }
+
+  #place(job: ModelJob, row: LiveRow | null): void {
     const before = job.live;
     if (before?.state === "ready") {
       this.ready.delete(job);
@@ -118,68 +143,103 @@ export class Model {
     return Math.max(job.live?.fence ?? 0, ...job.ends.map((end) => end.fence), 0);
   }
 
-  /** Jobs that one enqueue made, in order. */
-  accept(input: EnqueueInput, rows: LiveRow[], now: number): void {
-    rows.sort((a, b) => a.seq - b.seq);
-    for (const row of rows) {
+  /** What a request must come to, and what of it must be made or changed; null: it was made before. */
+  ask(input: EnqueueInput, now: number, nothingMade: boolean): { expected: Expected; resolved: Resolved | null } {
+    const before = this.#known(this.keys, input.idempotency?.key ?? null, now, 24 * 60 * MINUTE);
+    const again = before ?? this.#known(this.requests, input.requestId, now, 5 * MINUTE);
+    if (again && !(again.nothing && !before && !nothingMade)) {
+      return { expected: { refused: false, answers: again.answers }, resolved: null };
+    }
+    const asked = input.jobs.map(([template]) => input.templates[template]!);
+    const resolved = this.uniques.resolve(asked, now, placeOf, true);
+    return { expected: { refused: resolved === null, answers: [] }, resolved };
+  }
+
+  #known(known: Map<string, Made>, id: string | null, now: number, memoryMs: number): Made | null {
+    const made = id === null ? undefined : known.get(id);
+    return made && made.at > now - memoryMs ? made : null;
+  }
+
+  /** Notes what a request came to. */
+  remember(input: EnqueueInput, answers: Made["answers"], nothing: boolean, now: number): void {
+    if (input.requestId !== null) this.requests.set(input.requestId, { at: now, answers, nothing });
+    if (input.idempotency) this.keys.set(input.idempotency.key, { at: now, answers, nothing: false });
+  }
+
+  /** New jobs, in order, as they were asked for. Answers with their ids. */
+  create(rows: LiveRow[], asked: JobTemplate[], now: number): void {
+    this.expect(rows.length === asked.length, "durable", () => `${rows.length} of ${asked.length} jobs made`);
+    for (const [index, row] of rows.entries()) {
       this.expect(row.seq > this.maxSeq, "ids", () => `job ${row.seq} was made after job ${this.maxSeq}`);
       this.maxSeq = Math.max(this.maxSeq, row.seq);
+      const template = asked[index];
+      if (!template) return;
+      const job: ModelJob = {
+        seq: row.seq,
+        live: null,
+        ends: [],
+        deleted: false,
+        settled: new Set(),
+        holders: new Map(),
+        acceptedAt: now,
+        ...this.#terms(template, now, now),
+      };
+      this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
+      this.jobs.set(row.seq, job);
+      this.#checkTerms(job, row, now);
+      this.stands(job, row);
     }
-    this.expect(rows.length === input.jobs.length, "durable", () => `${rows.length} of ${input.jobs.length} jobs made`);
-    const made = { at: now, seqs: rows.map((row) => row.seq) };
-    this.#once(this.requests, input.requestId, made, 5 * MINUTE);
-    this.#once(this.keys, input.idempotency?.key ?? null, made, 24 * 60 * MINUTE);
-    for (const [index, row] of rows.entries()) this.#create(row, input.templates[input.jobs[index]?.[0] ?? 0]!, now);
   }
 
-  #once(known: Map<string, Made>, id: string | null, made: Made, memoryMs: number): void {
-    if (id === null) return;
-    const before = known.get(id);
+  /** A waiting job becomes what was asked for later. */
+  change(job: ModelJob, row: LiveRow, template: JobTemplate, now: number): void {
+    const before = job.live!;
+    const rejoins = (job.template.orderingKey ?? null) !== (template.orderingKey ?? null);
+    if (rejoins) this.orderings.leave(job);
+    this.#place(job, null);
+    Object.assign(job, this.#terms(template, now, job.acceptedAt));
+    this.#place(job, row);
+    if (rejoins) this.orderings.join(job);
+    this.orderings.touch(job);
+    this.uniques.touch(job);
+    this.#checkTerms(job, row, now);
+    const fence = before.fence + (row.state === "running" ? 1 : 0);
+    const right = row.fence === fence && row.failures === 0 && row.lapses === 0;
     this.expect(
-      !before || made.at - before.at >= memoryMs,
-      "once",
-      () => `${id} made ${before?.seqs}, then ${made.seqs}`,
+      right,
+      "unique",
+      () => `job ${job.seq} was changed, and has fence ${row.fence}, ${row.failures} failures`,
     );
-    known.set(id, made);
   }
 
-  #create(row: LiveRow, template: JobTemplate, now: number): void {
-    const asked = template.runAt ?? now + template.delayMs;
-    const notBefore = Math.max(asked, now);
-    this.expect(
-      row.run_at === notBefore,
-      "never-early",
-      () => `job ${row.seq} runs at ${row.run_at}, not ${notBefore}`,
-    );
-    this.expect(
-      row.priority === template.priority,
-      "order",
-      () => `job ${row.seq} has another priority than asked for`,
-    );
-    this.expect(
-      row.fence === 0 || row.state === "running",
-      "fence",
-      () => `job ${row.seq} begins at fence ${row.fence}`,
-    );
-    this.expect(
-      sameKeys(row.keys, template.keys) &&
-        sameKeys(row.cost, template.cost) &&
-        row.fair_key === (template.fairKey ?? null),
-      "limits",
-      () => `job ${row.seq} stands with keys ${row.keys}, costs ${row.cost}, share ${row.fair_key}`,
-    );
-    this.jobs.set(row.seq, {
-      seq: row.seq,
-      live: null,
+  #terms(template: JobTemplate, now: number, firstAt: number) {
+    const start = startOf(template, now, firstAt);
+    const { deadlineAt = null, deadlineMs = null } = template;
+    return {
       template,
       fairKey: template.fairKey ?? null,
       passages: this.limits.passages(template),
-      ends: [],
-      deleted: false,
-      notBefore: row.state === "scheduled" ? notBefore : 0,
-      settled: new Set(),
-      holders: new Map(),
-    });
+      notBefore: start > now ? start : 0,
+      runAt: start,
+      deadlineAt: deadlineAt ?? (deadlineMs === null ? null : now + deadlineMs),
+    };
+  }
+
+  #checkTerms({ seq, runAt, template, deadlineAt }: ModelJob, row: LiveRow, now: number): void {
+    this.expect(row.run_at === runAt, "never-early", () => `job ${seq} runs at ${row.run_at}, not ${runAt}`);
+    const startBy = template.expiresInMs === null ? Number.POSITIVE_INFINITY : now + template.expiresInMs;
+    const expiresAt = Math.min(startBy, deadlineAt ?? Number.POSITIVE_INFINITY);
+    const timed = row.state === "running" || (row.expires_at ?? Number.POSITIVE_INFINITY) === expiresAt;
+    this.expect(timed, "expiry", () => `job ${seq} expires at ${row.expires_at}, not ${expiresAt}`);
+    const { priority, task, keys, cost, fairKey = null, orderingKey = null, parent = null } = template;
+    const asked = row.priority === priority && row.task === task;
+    this.expect(asked, "order", () => `job ${seq} is not of the task and priority asked for`);
+    const laned = sameNames(row.keys, keys) && sameNames(row.cost, cost) && row.fair_key === fairKey;
+    this.expect(laned, "limits", () => `job ${seq} stands with ${row.keys}, costs ${row.cost}, share ${row.fair_key}`);
+    this.expect(row.ordering === orderingKey, "ordering", () => `job ${seq} has key ${row.ordering}`);
+    const options = readOptions(row.options);
+    this.expect(options.deadlineAt === deadlineAt, "deadline", () => `job ${seq} is over at ${options.deadlineAt}`);
+    this.expect(options.parent === parent, "follow-ups", () => `job ${seq} has parent ${options.parent}`);
   }
 
   end(job: ModelJob, task: string, end: ModelEnd): void {
@@ -218,7 +278,7 @@ export class Model {
 }
 
 /** Whether JSON text holds these names and values, in any order. */
-function sameKeys(text: string | null, asked: { [name: string]: unknown } | null | undefined): boolean {
+function sameNames(text: string | null, asked: { [name: string]: unknown } | null | undefined): boolean {
   const flat = (of: object | null | undefined): string => JSON.stringify(Object.entries(of ?? {}).sort());
   return flat(text === null ? null : JSON.parse(text)) === flat(asked);
 }

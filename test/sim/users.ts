@@ -1,5 +1,6 @@
 import type { EnqueueInput, SettingsPatch } from "../../client/wire.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
+import type { Cause } from "./host.ts";
 import type { Site } from "./site.ts";
 
 const MINUTE = 60_000;
@@ -127,29 +128,35 @@ export class Users {
   }
 
   async #enqueue(): Promise<void> {
-    const { random, network, host, model, clock } = this.#site;
+    const { random, network, clock } = this.#site;
     const id = `r${this.#requests++}`;
     const input = this.#input(id);
     // As the SDK does it: the same request again until an answer comes, for two minutes at most.
     const giveUpAt = clock.time + 2 * MINUTE;
     for (let tries = 0; tries < 4 && clock.time < giveUpAt - 100_000; tries++) {
       try {
-        const reply = await network.call(() =>
-          host.call({ kind: "enqueue", input: structuredClone(input) }, (shell) =>
-            shell.enqueue(structuredClone(input)),
-          ),
-        );
-        if (!reply.ok) return model.fail("once", `request ${id} was refused: ${reply.detail}`);
-        const seqs = reply.jobs.map((job) => job.seq);
-        const made = input.idempotency ? model.keys.get(input.idempotency.key) : model.requests.get(id);
-        const same = JSON.stringify(made?.seqs) === JSON.stringify(seqs);
-        model.expect(same, "once", () => `request ${id} made ${made?.seqs} and is answered with ${seqs}`);
-        for (const seq of seqs)
-          model.expect(model.jobs.has(seq), "durable", () => `job ${seq} is answered, and not there`);
-        return;
+        return await network.call(() => this.#ask(id, input));
       } catch {
         await clock.sleep(random.int(100, 2_000));
       }
+    }
+  }
+
+  async #ask(id: string, input: EnqueueInput): Promise<void> {
+    const { host, model } = this.#site;
+    const cause: Cause = { kind: "enqueue", input: structuredClone(input) };
+    const reply = await host.call(cause, (shell) => shell.enqueue(structuredClone(input)));
+    const { expected } = cause;
+    if (!expected) return model.fail("once", `request ${id} ran no transaction`);
+    if (!reply.ok) {
+      return model.expect(expected.refused && reply.code === "conflict", "unique", () => `${id}: ${reply.detail}`);
+    }
+    model.expect(!expected.refused, "unique", () => `request ${id} was to be refused, and was not`);
+    const told = JSON.stringify(reply.jobs.map(({ seq, outcome }) => ({ seq, outcome })));
+    const right = JSON.stringify(expected.answers);
+    model.expect(told === right, "once", () => `request ${id} came to ${right}, and is answered with ${told}`);
+    for (const { seq } of reply.jobs) {
+      model.expect(model.jobs.has(seq), "durable", () => `job ${seq} is answered, and not there`);
     }
   }
 

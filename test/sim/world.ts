@@ -28,7 +28,8 @@ export interface Outcome {
 }
 
 const TRACE_LINES = 60;
-const DRAIN_MS = 40 * 3_600_000;
+/** Jobs that nobody takes are given up after a day, one after the other where they are ordered. */
+const DRAIN_MS = 30 * 86_400_000;
 
 /** One run: queues, their users, workers, network and history, under one clock and one seed. */
 export class World {

@@ -1,0 +1,104 @@
+import type { EnqueueInput, JobTemplate, WireOutcome } from "../../client/wire.ts";
+import type { Cause } from "./host.ts";
+import type { Model, ModelJob } from "./model.ts";
+import type { LiveRow, SessionRow } from "./tables.ts";
+import type { Place, Resolved } from "./uniques.ts";
+
+/** Jobs that one transaction makes or changes, each because somebody asked for it. */
+export class Arrivals {
+  readonly #model: Model;
+  readonly #now: number;
+  readonly #sessions: Map<string, SessionRow>;
+
+  constructor(model: Model, now: number, sessions: Map<string, SessionRow>) {
+    this.#model = model;
+    this.#now = now;
+    this.#sessions = sessions;
+  }
+
+  /** Answers with the jobs that were changed in place. `fresh`: new rows, in order. */
+  arrive(
+    cause: Cause,
+    fresh: LiveRow[],
+    rows: Map<number, LiveRow | null>,
+    where: (job: ModelJob) => Place,
+  ): ModelJob[] {
+    if (cause?.kind === "enqueue") return this.#enqueued(cause, fresh, rows);
+    if (cause?.kind === "exchange") return this.#followed(cause.input, fresh, rows, where);
+    if (fresh.length > 0) this.#model.fail("durable", `job ${fresh[0]!.seq} came from nowhere`);
+    return [];
+  }
+
+  #enqueued(
+    cause: Extract<Cause, { kind: "enqueue" }>,
+    fresh: LiveRow[],
+    rows: Map<number, LiveRow | null>,
+  ): ModelJob[] {
+    const model = this.#model;
+    const { input } = cause;
+    const { expected, resolved } = model.ask(input, this.#now, fresh.length === 0);
+    cause.expected = expected;
+    if (!resolved) {
+      const invariant = expected.refused ? "unique" : "once";
+      model.expect(fresh.length === 0, invariant, () => `${nameOf(input)} made ${fresh.map(({ seq }) => seq)}`);
+      return [];
+    }
+    expected.answers = this.#carriedOut(resolved, fresh, rows);
+    model.remember(input, expected.answers, fresh.length === 0, this.#now);
+    return [...resolved.changed.keys()];
+  }
+
+  /** Jobs that come with the completion of others, in the same queue. */
+  #followed(
+    input: { session: string; n: number; settle: WireOutcome[] },
+    fresh: LiveRow[],
+    rows: Map<number, LiveRow | null>,
+    where: (job: ModelJob) => Place,
+  ): ModelJob[] {
+    const model = this.#model;
+    const asked: JobTemplate[] = [];
+    for (const { parent, groups } of completions(model, input, this.#sessions)) {
+      for (const { queue, templates, jobs } of groups) {
+        if (queue !== model.queue) continue;
+        for (const [template] of jobs) asked.push({ ...templates[template]!, parent });
+      }
+    }
+    const resolved = model.uniques.resolve(asked, this.#now, where, false)!;
+    this.#carriedOut(resolved, fresh, rows);
+    return [...resolved.changed.keys()];
+  }
+
+  #carriedOut({ created, changed, answers }: Resolved, fresh: LiveRow[], rows: Map<number, LiveRow | null>) {
+    const model = this.#model;
+    for (const [job, template] of changed) {
+      const row = rows.get(job.seq);
+      if (row) model.change(job, row, template, this.#now);
+      else model.fail("unique", `job ${job.seq} was to be changed, and was not`);
+    }
+    model.create(fresh, created, this.#now);
+    return answers.map(({ job, made, outcome }) => ({ seq: job?.seq ?? fresh[made]?.seq ?? 0, outcome }));
+  }
+}
+
+function nameOf({ requestId, idempotency }: EnqueueInput): string {
+  return `request ${requestId}${idempotency ? ` with key ${idempotency.key}` : ""}`;
+}
+
+/** The completions of an exchange that count, with what they ask for. */
+export function completions(
+  model: Model,
+  { session, n, settle }: { session: string; n: number; settle: WireOutcome[] },
+  sessions: Map<string, SessionRow>,
+) {
+  const holder = sessions.get(session);
+  if (!holder || holder.n === n) return [];
+  const held = new Map(holder.held.map(({ seq, fence }) => [seq, fence]));
+  const seen = new Set<number>();
+  const found = [];
+  for (const { seq, fence, outcome, enqueue } of settle) {
+    if (held.get(seq) !== fence || seen.has(seq)) continue;
+    seen.add(seq);
+    if (outcome === "completed") found.push({ seq, fence, parent: `${model.queue}:0:${seq}`, groups: enqueue ?? [] });
+  }
+  return found;
+}

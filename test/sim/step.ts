@@ -1,0 +1,316 @@
+import type { JobState } from "../../client/types.ts";
+import { readOptions, type WireOutcome } from "../../client/wire.ts";
+import { Arrivals } from "./arrivals.ts";
+import type { Cause, Incarnation } from "./host.ts";
+import type { Model, ModelJob } from "./model.ts";
+import { type LiveRow, type OutboxRow, outcomeFor, type readMeta, type SessionRow } from "./tables.ts";
+import { type Place, placeOf, placeOfState } from "./uniques.ts";
+
+const SUSPECT_DEAD = 5;
+const DAY = 86_400_000;
+const RETRY_MS_MAX = 6 * 3_600_000;
+
+/** How a job ended. */
+interface End {
+  state: string;
+  reason: string | null;
+}
+
+/** One transaction. */
+export class Step {
+  readonly #model: Model;
+  readonly #now: number;
+  readonly #cause: Cause;
+  readonly #sessions: Map<string, SessionRow>;
+  readonly #outbox: OutboxRow[];
+  readonly #arrivals: Arrivals;
+  readonly #gone = new Map<number, { row: OutboxRow; entry: OutboxRow["entries"][number] }>();
+
+  constructor(
+    model: Model,
+    incarnation: Incarnation,
+    cause: Cause,
+    sessions: Map<string, SessionRow>,
+    outbox: OutboxRow[],
+  ) {
+    this.#model = model;
+    this.#now = incarnation.now;
+    this.#cause = cause;
+    this.#sessions = sessions;
+    this.#outbox = outbox;
+    this.#arrivals = new Arrivals(model, incarnation.now, sessions);
+    for (const row of outbox) for (const entry of row.entries) this.#gone.set(entry[0], { row, entry });
+  }
+
+  settings({ paused, overrides }: ReturnType<typeof readMeta>): void {
+    const model = this.#model;
+    model.paused = paused;
+    const text = JSON.stringify(overrides);
+    if (text === model.settingsText) return;
+    model.settingsText = text;
+    model.settings = overrides;
+    model.limits.apply(overrides, this.#now);
+    model.shares.reset();
+  }
+
+  changes(rows: Map<number, LiveRow | null>, claimed: LiveRow[]): void {
+    const model = this.#model;
+    const fresh = [...rows.values()].filter((row): row is LiveRow => row !== null && !model.jobs.has(row.seq));
+    fresh.sort((a, b) => a.seq - b.seq);
+    const arrived = new Set(fresh.map(({ seq }) => seq));
+    for (const job of this.#arrivals.arrive(this.#cause, fresh, rows, this.#placeAfterSettles(rows))) {
+      arrived.add(job.seq);
+    }
+    for (const [seq, after] of rows) {
+      const job = model.jobs.get(seq);
+      if (!job) continue;
+      if (arrived.has(seq)) {
+        if (after?.state === "running") claimed.push(after);
+        continue;
+      }
+      const before = job.live;
+      model.stands(job, after);
+      if (before && after) this.#moved(job, before, after, claimed);
+      else if (before) this.#left(job, before);
+      else if (after && this.#cause?.kind === "enqueue") {
+        model.expect(job.ends.length === 0 && !job.deleted, "ids", () => `the id of job ${seq} is used again`);
+      } else if (after && job.ends.length > 0) this.#reopened(job, after);
+      else if (after) model.expect(!job.deleted, "durable", () => `job ${job.seq} was deleted, and is back`);
+    }
+    const doubled = model.uniques.check(this.#now);
+    if (doubled) model.fail("unique", doubled);
+    const disordered = model.orderings.check();
+    if (disordered) model.fail("ordering", disordered);
+  }
+
+  /** Where a job is when the settles of an exchange are done, and its claims are not. */
+  #placeAfterSettles(rows: Map<number, LiveRow | null>): (job: ModelJob) => Place {
+    return (job) => {
+      const ended = this.#gone.get(job.seq)?.entry[3];
+      if (ended) return placeOfState(ended as JobState);
+      const was = job.live;
+      if (was?.state !== "running") return placeOf(job);
+      const is = rows.get(job.seq);
+      return is && (is.state !== "running" || is.fence !== was.fence) ? "waiting" : "running";
+    };
+  }
+
+  /** Jobs start after everything else that a transaction does. */
+  starts(claimed: LiveRow[]): void {
+    const model = this.#model;
+    for (const { seq } of claimed) {
+      const wrong = model.limits.start(model.jobs.get(seq)!.passages, this.#now);
+      if (wrong) model.fail(wrong[0], `job ${seq} was started: ${wrong[1]}`);
+    }
+  }
+
+  /** Outbox rows that no live row went into: jobs deleted from the history. */
+  rest(): void {
+    const model = this.#model;
+    for (const row of this.#outbox) {
+      model.outbox.set(row.id, row);
+      model.lastOutboxId = row.id;
+    }
+    for (const [seq, { row }] of this.#gone) {
+      const job = model.jobs.get(seq);
+      const may = row.kind === "delete" && model.allowed("remove", seq) && job && !job.deleted;
+      model.expect(!!may, "durable", () => `outbox row ${row.id} speaks of job ${seq}, which did not end`);
+      if (job) job.deleted = true;
+    }
+  }
+
+  #left(job: ModelJob, before: LiveRow) {
+    const model = this.#model;
+    const gone = this.#gone.get(job.seq);
+    this.#gone.delete(job.seq);
+    if (!gone) return model.fail("durable", `job ${job.seq} was ${before.state}, and is nowhere`);
+    const { row, entry } = gone;
+    if (row.kind === "delete") {
+      model.expect(model.allowed("remove", job.seq), "durable", () => `nobody asked to delete job ${job.seq}`);
+      model.expect(before.state !== "running", "durable", () => `job ${job.seq} was deleted while it ran`);
+      job.deleted = true;
+      return;
+    }
+    const [, fence, task, state, reason] = entry;
+    model.expect(fence === before.fence + 1, "fence", () => `job ${job.seq}/${before.fence} ended at fence ${fence}`);
+    model.end(job, task, { fence, state, kept: row.kind === "history" });
+    if (before.state === "running") this.#attemptEnded(job, before, { state, reason }, null);
+    else if (reason === "expired") {
+      const due = before.expires_at !== null && before.expires_at <= this.#now;
+      model.expect(due && state === "cancelled", "expiry", () => `job ${job.seq} expired before its time`);
+    } else {
+      const may = model.allowed("cancel", job.seq) && state === "cancelled";
+      model.expect(may, "durable", () => `job ${job.seq} was ${before.state}, and ended ${state} (${reason})`);
+    }
+  }
+
+  #moved(job: ModelJob, before: LiveRow, after: LiveRow, claimed: LiveRow[]): void {
+    const model = this.#model;
+    if (before.state === after.state && before.fence === after.fence && before.session === after.session) {
+      this.#changed(job, before, after);
+      return;
+    }
+    let standing = before;
+    if (before.state === "running") {
+      this.#attemptEnded(job, before, null, after);
+      if (after.state !== "running") return;
+      standing = { ...after, state: "ready", fence: before.fence };
+    }
+    const asked = model.allowed("retry", job.seq) || model.allowed("reschedule", job.seq);
+    if ((standing.state === "scheduled" || standing.state === "blocked") && after.state !== "scheduled" && !asked) {
+      const early = standing.run_at - this.#now;
+      model.expect(early <= 0, "never-early", () => `job ${job.seq} was promoted ${early} ms early`);
+    }
+    if (after.state === "running") {
+      const expired = standing.expires_at !== null && standing.expires_at <= this.#now;
+      model.expect(!expired, "expiry", () => `job ${job.seq} was started at ${this.#now}, after it had expired`);
+      const its = this.#cause?.kind === "exchange" && this.#cause.input.session === after.session;
+      model.expect(its, "fence", () => `job ${job.seq} was given to ${after.session}, which did not ask`);
+      model.expect(after.fence === standing.fence + 1, "fence", () => `job ${job.seq} claimed at ${after.fence}`);
+      claimed.push(after);
+    } else {
+      const unblocked = standing.state === "blocked" && after.run_at > this.#now;
+      const right =
+        after.state === "ready" || (after.state === "scheduled" && (unblocked || model.allowed("reschedule", job.seq)));
+      model.expect(right, "check", () => `job ${job.seq} went from ${before.state} to ${after.state}`);
+      model.expect(after.fence === standing.fence, "fence", () => `job ${job.seq} changed its fence`);
+      if (after.state === "ready") job.notBefore = 0;
+      this.#changed(job, standing, after);
+    }
+  }
+
+  /** What may change while a job waits. */
+  #changed(job: ModelJob, before: LiveRow, after: LiveRow): void {
+    const model = this.#model;
+    const prioritised = before.priority === after.priority || model.allowed("setPriority", job.seq);
+    model.expect(prioritised, "order", () => `job ${job.seq} changed its priority to ${after.priority}`);
+    if (before.state === "running" || before.run_at === after.run_at) return;
+    const asked = model.allowed("reschedule", job.seq) || model.allowed("retry", job.seq);
+    model.expect(asked, "never-early", () => `job ${job.seq} is to run at ${after.run_at}, not at ${before.run_at}`);
+    job.notBefore = after.run_at > this.#now ? after.run_at : 0;
+  }
+
+  #reopened(job: ModelJob, after: LiveRow): void {
+    const model = this.#model;
+    const may = model.allowed("retry", job.seq) && !job.deleted;
+    model.expect(may, "durable", () => `job ${job.seq} had ended, and is back without being asked for`);
+    const most = Math.max(...job.ends.map((end) => end.fence));
+    model.expect(
+      after.fence === most + 1,
+      "fence",
+      () => `job ${job.seq} reopened at fence ${after.fence} after ${most}`,
+    );
+    const waits = after.state === "ready" || after.state === "blocked";
+    model.expect(waits && after.failures === 0, "durable", () => `job ${job.seq} reopened wrongly`);
+    const over = job.deadlineAt !== null && job.deadlineAt <= this.#now;
+    model.expect(!over, "deadline", () => `job ${job.seq} was reopened after its deadline`);
+    job.notBefore = 0;
+  }
+
+  /** An attempt is over: its holder settled it, or the holder's time was over. */
+  #attemptEnded(job: ModelJob, before: LiveRow, end: End | null, after: LiveRow | null) {
+    const model = this.#model;
+    const ended = end?.state ?? null;
+    const input = this.#cause?.kind === "exchange" ? this.#cause.input : null;
+    const holder = this.#sessions.get(before.session!);
+    const mine = input && input.session === before.session && input.n !== holder?.n;
+    const outcome = mine ? outcomeFor(input.settle, job.seq, before.fence) : undefined;
+    const name = `job ${job.seq}/${before.fence}`;
+    if (outcome) job.settled.add(before.fence);
+    if (this.#waitsInTime(job, end, after)) return;
+    if (outcome) return this.#settled(job, before, outcome, ended, after);
+    const until = holder?.held.find((held) => held.seq === job.seq)?.until ?? 0;
+    const over = !input && (!holder || holder.leaseUntil <= this.#now || until <= this.#now);
+    model.expect(
+      over,
+      "fence",
+      () => `${name} was taken from ${before.session}, which held it (${ended ?? after?.state})`,
+    );
+    if (before.cancel_requested_at !== null) {
+      return model.expect(ended === "cancelled", "cancelled", () => `${name} was cancelled, and lapsed`);
+    }
+    const lapses = before.lapses + 1;
+    if (ended)
+      return model.expect(ended === "dead" && lapses >= SUSPECT_DEAD, "lapses", () => `${name} ended ${ended}`);
+    const state = lapses === 1 ? "ready" : "scheduled";
+    const right = after!.lapses === lapses && lapses < SUSPECT_DEAD && after!.state === state;
+    model.expect(right, "lapses", () => `${name} lapsed for the ${lapses}th time: ${after!.state}, ${after!.lapses}`);
+    if (state === "scheduled") job.notBefore = this.#scheduled(job, after!, this.#now + 60_000);
+  }
+
+  /** A job does not wait past its deadline, nor beside another of its unique key. True: that is why it ended. */
+  #waitsInTime({ seq, deadlineAt, template }: ModelJob, end: End | null, after: LiveRow | null): boolean {
+    const model = this.#model;
+    if (deadlineAt !== null && after) {
+      const waits = after.state !== "running";
+      const inTime = Math.max(this.#now, after.run_at) < deadlineAt && (!waits || after.expires_at === deadlineAt);
+      model.expect(inTime, "deadline", () => `job ${seq} waits until ${after.run_at}, and is over at ${deadlineAt}`);
+    }
+    if (end?.state !== "cancelled") return false;
+    if (end.reason === "expired") {
+      // The next try may be as far away as the longest delay.
+      const due = deadlineAt !== null && deadlineAt <= this.#now + RETRY_MS_MAX;
+      model.expect(due, "deadline", () => `job ${seq} ended by a deadline, ${deadlineAt}`);
+      return true;
+    }
+    if (end.reason !== "superseded") return false;
+    const key = template.unique?.key ?? "";
+    const rival = model.uniques.holderOf(key, this.#now, placeOf);
+    model.expect(rival !== null, "unique", () => `job ${seq} ended superseded, and nobody has its key ${key}`);
+    return true;
+  }
+
+  #settled(job: ModelJob, before: LiveRow, outcome: WireOutcome, ended: string | null, after: LiveRow | null) {
+    const model = this.#model;
+    const now = this.#now;
+    const what = outcome.outcome;
+    const wrong = (): string => `job ${job.seq} ${what}: ${ended ?? after?.state}`;
+    if (what === "completed") return model.expect(ended === "completed", "durable", wrong);
+    if (before.cancel_requested_at !== null) return model.expect(ended === "cancelled", "cancelled", wrong);
+    const failures = before.failures + 1;
+    switch (what) {
+      case "failed": {
+        const { maxAttempts, backoff } = readOptions(before.options);
+        if (failures >= maxAttempts) return model.expect(ended === "dead", "durable", wrong);
+        model.expect(after?.failures === failures, "durable", wrong);
+        const leastMs = outcome.retryInMs ?? (backoff ? 100 : 60_000);
+        if (after) job.notBefore = this.#scheduled(job, after, now + Math.round(leastMs));
+        return;
+      }
+      case "dead":
+        return model.expect(ended === "dead", "durable", wrong);
+      case "cancelled":
+        return model.expect(ended === "cancelled", "durable", wrong);
+      case "snoozed":
+        model.expect(after?.failures === before.failures, "durable", wrong);
+        if (after) job.notBefore = this.#scheduled(job, after, now + outcome.forMs!);
+        this.#rateLimited(job, outcome);
+        return;
+      case "released":
+        return model.expect(after?.state === "ready" || after?.state === "running", "durable", wrong);
+      case "declined":
+        if (before.declined_since !== null && now - before.declined_since >= DAY) {
+          return model.expect(ended === "dead", "durable", wrong);
+        }
+        if (after) job.notBefore = this.#scheduled(job, after, now + 60_000);
+        return model.expect(after !== null, "durable", wrong);
+    }
+  }
+
+  #rateLimited({ template }: ModelJob, { rateLimited }: WireOutcome): void {
+    const { keys } = template;
+    if (!rateLimited || !keys || !Object.hasOwn(keys, rateLimited.kind)) return;
+    const gate = this.#model.limits.gate(`key:${rateLimited.kind}:${keys[rateLimited.kind]}`);
+    gate.closedUntil = Math.max(gate.closedUntil, this.#now + rateLimited.forMs);
+  }
+
+  #scheduled(job: ModelJob, after: LiveRow, notBefore: number): number {
+    const early = after.state !== "scheduled" || (after.wake_at ?? 0) < notBefore;
+    this.#model.expect(
+      !early,
+      "never-early",
+      () => `job ${job.seq} is ${after.state}, due ${after.wake_at} < ${notBefore}`,
+    );
+    return notBefore;
+  }
+}
