@@ -76,9 +76,9 @@ it("lists jobs and queues page by page", async () => {
   expect(new Set(ids).size).toBe(7);
   const paths = server.received.slice(1).map(({ path }) => decodeURIComponent(path));
   expect(paths).toEqual([
-    "/v1/jobs?queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z&limit=3",
-    "/v1/jobs?queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z&limit=3&cursor=3",
-    "/v1/jobs?queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z&limit=3&cursor=6",
+    "/v1/jobs?limit=3&queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z",
+    "/v1/jobs?limit=3&queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z&cursor=3",
+    "/v1/jobs?limit=3&queue=q&state=dead,retrying&from=1970-01-01T00:00:00.000Z&cursor=6",
   ]);
   const queues: unknown[] = [];
   for await (const queue of client.queues()) queues.push(queue);
