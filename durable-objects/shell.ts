@@ -149,7 +149,7 @@ export class QueueShell implements QueueRpc {
   }
 
   async explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>> {
-    const explanation = this.#runner.look((tx) => explain(tx, seq));
+    const explanation = this.#runner.look((tx) => explain(tx, seq, (other) => idOf(this.#ports, other)));
     return explanation ? { ok: true, explanation } : notFound(idOf(this.#ports, seq));
   }
 

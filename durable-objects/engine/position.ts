@@ -21,7 +21,7 @@ import type { Gate, Lane } from "./scheduler.ts";
 import { type Count, Cut, countJobsIn } from "./stretches.ts";
 
 const LANES_COUNTED = 1_000;
-const ROWS_COUNTED = 50_000;
+const ROWS_COUNTED = 30_000;
 /** Shares are sums of fractions. */
 const EPSILON = 1e-9;
 
@@ -143,9 +143,10 @@ function countRivals(tx: Tx, { job, level, cut, most }: Counting, lanes: Lane[],
     lanes.map((lane) => cut.level(lane)),
     enough,
   );
+  // Only where shares are the same does it matter who became ready before.
   const earlier = countJobsIn(
     tx,
-    lanes.map((lane) => cut.before(lane, job)),
+    lanes.map((lane) => (turns.get(lane.fairKey)!.tie ? cut.before(lane, job) : [])),
     enough,
   );
   const at = new Map(lanes.map((lane, index) => [lane, index]));
