@@ -171,10 +171,13 @@ export const EXPLAIN_LIMITS: Case[] = [
       queue.pass(30_000);
       expect(names(queue, long!)).toEqual(["no_worker"]);
       queue.turn("s", { channel: "short" });
+      const since = queue.now;
       expect(names(queue, short!)).toEqual([]);
       expect(names(queue, long!)).toEqual(["no_worker"]);
       queue.turn("l", { channel: "long" });
       expect(names(queue, long!)).toEqual([]);
+      queue.pass(30_000);
+      expect(why(queue, short!).gates).toMatchObject([{ gate: "no_worker", since }]);
     },
   },
 ];

@@ -68,7 +68,7 @@ export const POSITION: Case[] = [
       (seed): Case => ({
         name: `the position is the place in the next claim, by priority and age (${seed}${ageing ? ", with ageing" : ""})`,
         run(queue) {
-          if (ageing) set(queue, { ageing: { perMs: 1_000, priority: 1 } });
+          if (ageing) set(queue, { ageing: { perMs: 1_000, priority: 1 + (seed % 2) } });
           placesHold(queue, mix(queue, new Random(seed), false));
         },
       }),
@@ -171,19 +171,33 @@ export const POSITION: Case[] = [
     },
   },
   {
-    name: "what started more than five minutes ago says nothing any more",
+    name: "until its own gate opens the others before it have gone: the pace of the queue does not count",
     run(queue) {
-      set(queue, { concurrency: 1 });
-      const jobs = queue.add({}, 9);
+      queue.add({}, 10);
       for (let i = 0; i < 3; i++) {
         queue.turn("s", { settle: [done(queue.claim("s", 1)[0]!)] });
         queue.now += 10_000;
       }
-      const held = queue.claim("s", 1);
-      expect(why(queue, jobs[8]!)).toMatchObject({ position: 4, etaMs: 50_000 });
+      const [seq] = queue.add({ keys: { tenant: "a" } });
+      expect(why(queue, seq!)).toMatchObject({ position: 7, etaMs: 105_000 });
+      queue.write((tx) => pauseKey(tx, "tenant", "a", MINUTE, null));
+      expect(why(queue, seq!)).toMatchObject({ position: 7, etaMs: MINUTE });
+    },
+  },
+  {
+    name: "what started more than five minutes ago says nothing any more",
+    run(queue) {
+      set(queue, { concurrency: 2 });
+      const jobs = queue.add({}, 14);
+      for (let i = 0; i < 3; i++) {
+        queue.turn("s", { settle: queue.claim("s", 2).map(done) });
+        queue.now += 10_000;
+      }
+      const held = queue.claim("s", 2);
+      expect(why(queue, jobs[13]!)).toMatchObject({ position: 5, etaMs: 30_000 });
       queue.now += 5 * MINUTE;
       expect(queue.turn("s", { holding: held }).lost).toEqual([]);
-      expect(why(queue, jobs[8]!).etaMs).toBeNull();
+      expect(why(queue, jobs[13]!).etaMs).toBeNull();
     },
   },
 ];
