@@ -7,6 +7,7 @@
  * @module
  */
 import type { ExchangeInput } from "../../client/wire.ts";
+import { assert } from "./assert.ts";
 import { type Held, type Session, setting } from "./books.ts";
 import { serve } from "./flows.ts";
 import { closedBy, closedGateOf, gatesOf, roomOf, settleTaken, take } from "./gates.ts";
@@ -18,8 +19,8 @@ import { firstOf, likelyLanes, precedes } from "./line.ts";
 import { enqueueLane, followUp, openGates, park, refresh, touchLane } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
-import type { Entry, Group, Head, Lane } from "./scheduler.ts";
-import { tally } from "./tally.ts";
+import type { Entry, Group, Lane } from "./scheduler.ts";
+import { tallyClaimed } from "./tally.ts";
 
 /** How many jobs a session may claim now. */
 export function claimable(tx: Tx, session: { id: string }, want: number): number {
@@ -45,7 +46,9 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   const picks = new Pick(tx, servable(tx, session, input), most).run();
   if (picks.length === 0) return [];
   const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)), tx.now);
-  const claimed = fitAnswer(JSON.parse(String(row!.books)) as Loaded[], ([, , , , , bytes]) => bytes);
+  const loaded = JSON.parse(String(row!.books)) as Loaded[];
+  assert(loaded.length === picks.length, `${loaded.length} of ${picks.length} jobs were ready as the books say`);
+  const claimed = fitAnswer(loaded, ([, , , , , bytes]) => bytes);
   settleTaken(
     tx,
     picks.map(({ lane }) => lane),
@@ -54,11 +57,13 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   tx.books.metrics.starts += claimed.length;
+  // What did not fit comes first in its lane again.
+  if (claimed.length < picks.length) for (const { lane } of picks) touchLane(lane);
   return claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
     const until = tx.now + timeoutMs + leaseMs;
     const held: Held = { seq, fence, lane, startedAt: tx.now, until, waitMs: Math.max(0, tx.now - rank), bytes };
     session.held.set(seq, held);
-    tally(tx, { state: "ready", lane, retrying: false }, { state: "running", lane, retrying: false });
+    tallyClaimed(tx, lane);
     return held;
   });
 }
@@ -81,6 +86,9 @@ function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput):
 
 /** Lanes whose next jobs are read together. */
 const READ_LANES = 64;
+/** Of so many, a few jobs more are read than this claim needs: the next claims find them known. */
+const FEW_LANES = 256;
+const SPARE_HEADS = 4;
 
 /** One claim's choice of jobs. */
 class Pick {
@@ -90,8 +98,8 @@ class Pick {
   readonly #groups: Set<Group>;
   readonly #picked: { lane: Lane; seq: number }[] = [];
   readonly #takenOf = new Map<Lane, number>();
-  /** Jobs that come next in lanes whose first is known. */
-  readonly #ahead = new Map<Lane, Head[]>();
+  /** Lanes of which it is not known what comes after what was taken. */
+  readonly #aside = new Set<Lane>();
 
   constructor(tx: Tx, groups: Group[], most: number) {
     this.#tx = tx;
@@ -113,8 +121,8 @@ class Pick {
       park(this.#tx, entry, closed);
       if (this.#tx.books.opened.size > 0) openGates(this.#tx);
     }
-    // Where a lane stands afterwards is found out by the next claim.
-    for (const lane of this.#takenOf.keys()) touchLane(lane);
+    // The next claim finds out.
+    for (const lane of this.#aside) touchLane(lane);
     return this.#picked;
   }
 
@@ -122,14 +130,13 @@ class Pick {
     const lines = [...this.#groups].map(({ open }) => open);
     const lanes = lines.reduce((sum, { dirty }) => sum + dirty.size, 0);
     if (lanes === 0) return;
-    const heads = refresh(this.#tx, lines, this.#chunk(lanes));
-    for (const [lane, [, ...rest]] of heads) this.#ahead.set(lane, rest);
+    refresh(this.#tx, lines, this.#chunk(lanes));
   }
 
   /** How many jobs to read of each of so many lanes. */
   #chunk(lanes: number): number {
     const left = this.#most - this.#picked.length;
-    return lanes === 1 ? left : Math.min(left, Math.ceil((2 * left) / lanes) + (lanes > READ_LANES ? 0 : 8));
+    return lanes === 1 ? left : Math.ceil((2 * left) / lanes) + (lanes > FEW_LANES ? 0 : SPARE_HEADS);
   }
 
   #first(): Entry | null {
@@ -154,23 +161,23 @@ class Pick {
     serve(this.#tx, lane, head.level);
     // A session is given one suspect at a time.
     if (lane.suspect) for (const group of this.#groups) if (group.suspect) this.#groups.delete(group);
-    if (taken === lane.ready) setAside(lane);
+    if (taken === lane.ready) this.#setAside(lane);
     else this.#next(lane);
     followUp(this.#tx, lane);
   }
 
   /** The lane's next job takes its place. */
   #next(lane: Lane): void {
-    if ((this.#ahead.get(lane)?.length ?? 0) === 0) {
-      if (this.#picked.length === this.#most) {
-        setAside(lane);
-        return;
-      }
-      this.#readAhead(lane);
-    }
-    const next = this.#ahead.get(lane)!.shift();
+    if (lane.next.length === 0 && this.#picked.length < this.#most) this.#readAhead(lane);
+    const next = lane.next.shift();
     if (next) enqueueLane(this.#tx, lane, next);
-    else setAside(lane);
+    else this.#setAside(lane);
+  }
+
+  /** Takes a lane out of this claim; it is looked at again by the next. */
+  #setAside(lane: Lane): void {
+    lane.stamp += 1;
+    this.#aside.add(lane);
   }
 
   /** Reads on in a lane, and in those that come next, since they will need it too. */
@@ -179,7 +186,7 @@ class Pick {
     for (const group of this.#groups) {
       for (const other of likelyLanes(group.open, READ_LANES)) {
         if (lanes.length >= READ_LANES) break;
-        if (other !== lane && other.line === group.open && !this.#ahead.get(other)?.length && other.ready > 1) {
+        if (other !== lane && other.line === group.open && other.next.length === 0 && other.ready > 1) {
           lanes.push(other);
         }
       }
@@ -191,14 +198,9 @@ class Pick {
     for (const one of unique) {
       const rest = (heads.get(one) ?? []).filter(({ seq }) => !gone.has(seq));
       // The first of the others stands in its line already.
-      this.#ahead.set(one, one === lane ? rest : rest.slice(1));
+      one.next = one === lane ? rest : rest.slice(1);
     }
   }
-}
-
-/** Takes a lane out of this claim; it is looked at again by the next. */
-function setAside(lane: Lane): void {
-  lane.stamp += 1;
 }
 
 /** What of its timeout an attempt has before its job's deadline; a waiting job with a deadline has an end of waiting. */
@@ -208,7 +210,7 @@ const TIME_LEFT = `CASE WHEN expires_at IS NULL THEN timeout_ms ELSE
 /** In the order asked for. */
 const LOAD = `
 SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, ${TIME_LEFT}, ${TEXT_BYTES})) AS books
-FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value`;
+FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value AND +jobs.state = 'ready'`;
 
 const CLAIM = `
 UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL,

@@ -55,7 +55,7 @@ export function addLane(books: Books, id: number, spec: LaneSpec): Lane {
   const gates = Object.entries(spec.keys ?? {}).map(([kind, value]) => gateOf(books, keyGateKey(kind, value)));
   for (const gate of gates) gate.lanes += 1;
   const group = groupOf(books, spec);
-  const lane: Lane = { ...spec, id, ready: 0, group, gates, line: null, via: null, flow: null, stamp: 0 };
+  const lane: Lane = { ...spec, id, ready: 0, group, gates, line: null, via: null, flow: null, next: [], stamp: 0 };
   books.lanes.set(id, lane);
   books.laneIds.set(laneKey(spec), id);
   books.nextLaneId = Math.max(books.nextLaneId, id + 1);

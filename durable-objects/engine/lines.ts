@@ -41,20 +41,30 @@ export function moveLane(books: Books, lane: Lane, to: Line | null): void {
   touchLane(lane);
 }
 
-/** The first job of a lane may be another one now. */
+/** The next jobs of a lane may be others now. */
 export function touchLane(lane: Lane): void {
   lane.stamp += 1;
+  if (lane.next.length > 0) lane.next = [];
   lane.line?.dirty.add(lane);
 }
 
-/** A lane has `count` ready jobs more, or less. */
+/** A lane has `count` ready jobs more, or less, any of them. */
 export function countReady(books: Books, lane: Lane, count: number): void {
+  countJobs(books, lane, count);
+  if (lane.line) touchLane(lane);
+  else if (lane.ready > 0) moveLane(books, lane, lane.group.open);
+}
+
+/** A lane has a ready job less: one that was taken when the lane was given its present place. */
+export function countClaimed(books: Books, lane: Lane): void {
+  countJobs(books, lane, -1);
+}
+
+function countJobs(books: Books, lane: Lane, count: number): void {
   lane.ready += count;
   lane.group.ready += count;
   if (lane.line?.gate === null) lane.group.openReady += count;
   if (lane.ready === 0) moveLane(books, lane, null);
-  else if (lane.line === null) moveLane(books, lane, lane.group.open);
-  else touchLane(lane);
 }
 
 /** Parks a lane whose first job met a closed gate. */
@@ -77,17 +87,18 @@ function watch(books: Books, gate: Gate, at: number | null): void {
   if (at !== null) books.timed.push({ gate, at });
 }
 
-/** Reads the first jobs of lanes about which that is not known, all at once, up to `most` of each. */
-export function refresh(tx: Tx, lines: Iterable<Line>, most: number): Map<Lane, Head[]> {
+/** Reads the next jobs of lanes of which they are not known, all at once, up to `most` of each. */
+export function refresh(tx: Tx, lines: Iterable<Line>, most: number): void {
   const dirty: Lane[] = [];
   for (const line of lines) dirty.push(...line.dirty);
   const heads = readHeads(tx, dirty, most);
   for (const lane of dirty) {
-    const [first] = heads.get(lane) ?? [];
+    const [first, ...next] = heads.get(lane) ?? [];
     lane.line!.dirty.delete(lane);
-    if (first) enqueueLane(tx, lane, first);
+    if (!first) continue;
+    lane.next = next;
+    enqueueLane(tx, lane, first);
   }
-  return heads;
 }
 
 /** Gives a lane its place in its line, by its first job. */
@@ -146,9 +157,9 @@ export function followUp(tx: Tx, lane: Lane): void {
   if (line) sendNext(tx, gate, lane.group, line);
 }
 
-/** Puts every lane into the open line again: the rules have changed. */
+/** Puts every lane into the open line again, its jobs to be read anew: the rules have changed. */
 export function unparkAll(books: Books): void {
   for (const lane of books.lanes.values()) {
-    if (lane.line && lane.line.gate !== null) moveLane(books, lane, lane.group.open);
+    if (lane.line) moveLane(books, lane, lane.group.open);
   }
 }

@@ -31,6 +31,8 @@ export interface Lane extends LaneSpec {
   /** The gate that sent it to the open line, until it has been dealt with. */
   via: Gate | null;
   flow: Flow | null;
+  /** Ready jobs that follow its first, in order, as far as they are known. */
+  next: Head[];
   /** Changes with its place and its first job: entries of before do not count. */
   stamp: number;
 }

@@ -7,7 +7,7 @@ import type { UnfinishedState } from "../../client/types.ts";
 import type { Books, Counts } from "./books.ts";
 import { hold } from "./gates.ts";
 import { laneOf } from "./lanes.ts";
-import { countReady } from "./lines.ts";
+import { countClaimed, countReady } from "./lines.ts";
 import type { Sql, Tx } from "./ports.ts";
 import type { Group } from "./scheduler.ts";
 
@@ -34,6 +34,18 @@ export function tally(tx: Tx, from: Place | null, to: Place | null, count = 1): 
     tx.books.counts[place.state] += sign;
     if (place.state === "scheduled" && place.retrying) tx.books.counts.retrying += sign;
   }
+}
+
+/** A ready job runs, whose lane has its place without it already. */
+export function tallyClaimed(tx: Tx, id: number): void {
+  const { books } = tx;
+  const lane = laneOf(tx, id);
+  countClaimed(books, lane);
+  books.running += 1;
+  hold(books, lane, 1);
+  if (!books.counts) return;
+  books.counts.ready -= 1;
+  books.counts.running += 1;
 }
 
 /** Jobs by state; read from the table at the first call, kept true afterwards. */

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
+import { cancel, configure, pause, resume, setPriority } from "../../durable-objects/engine/operate.ts";
 import type { Case, TestQueue } from "./queue.ts";
 
 const seqs = (jobs: [number, number][]): number[] => jobs.map(([seq]) => seq);
@@ -29,6 +29,31 @@ export const CLAIM: Case[] = [
       const order = queue.rows("SELECT seq FROM jobs ORDER BY priority DESC, rank, seq").map((row) => Number(row.seq));
       expect(seqs(queue.claim("s", 333))).toEqual(order.slice(0, 333));
       expect(seqs(queue.claim("t", 500))).toEqual(order.slice(333));
+    },
+  },
+  {
+    name: "goes by the order of now, whatever it has read ahead of several lanes",
+    run(queue) {
+      const [first, second, third, fourth] = queue.add({ task: "a" }, 4);
+      queue.add({ task: "b" }, 4);
+      const next = () => {
+        queue.add({ task: "b", priority: -9 });
+        return queue.claim(`s${queue.now++}`, 1)[0]![0];
+      };
+      expect(next()).toBe(first);
+      queue.write((tx) => cancel(tx, second!));
+      expect(next()).toBe(third);
+      const [low] = queue.add({ task: "a", priority: -1 });
+      expect(next()).toBe(fourth);
+      const [high] = queue.add({ task: "a", priority: 1 });
+      expect(next()).toBe(high);
+      queue.now += 3_600_000;
+      const [young] = queue.add({ task: "a" });
+      queue.write((tx) => setPriority(tx, low!, 2));
+      queue.write((tx) => setPriority(tx, young!, 1));
+      expect(next()).toBe(low);
+      set(queue, { ageing: { perMs: 60_000, priority: 1 } });
+      expect(seqs(queue.claim("old", 4))).not.toContain(young);
     },
   },
   {
@@ -63,10 +88,12 @@ export const CLAIM: Case[] = [
     name: "stops a claim at four MiB, and always gives one",
     run(queue) {
       const payload = JSON.stringify("x".repeat(500_000));
-      queue.add({}, 12, { jobs: Array.from({ length: 12 }, () => [0, payload]) });
-      const first = queue.claim("s", 12).length;
-      expect(first).toBeGreaterThan(4);
-      expect(first).toBeLessThan(10);
+      const jobs = queue.add({}, 20, { jobs: Array.from({ length: 20 }, () => [0, payload]) });
+      queue.add({ task: "other" });
+      const first = seqs(queue.claim("s", 12));
+      expect(first.length).toBeGreaterThan(4);
+      expect(first.length).toBeLessThan(10);
+      expect(seqs(queue.claim("t", 1))).toEqual([jobs[first.length]]);
       expect(queue.claim("s", 12, { holding: [] }).length).toBeGreaterThan(0);
     },
   },
