@@ -85,7 +85,7 @@ export interface Books {
   gates: Map<string, Gate>;
   /** The queue's own gate. */
   gate: Gate;
-  /** Gates that may have opened since a claim looked. */
+  /** Gates to look at: they may have opened, or another lane may be the best of their lines. */
   opened: Set<Gate>;
   /** Gates that open by themselves. */
   timed: Heap<{ gate: Gate; at: number }>;
@@ -143,7 +143,10 @@ export function emptyBooks(code: CodeSettings): Books {
     gates: new Map(),
     gate: newGate(QUEUE_GATE),
     opened: new Set(),
-    timed: new Heap((a, b) => a.at < b.at),
+    timed: new Heap(
+      (a, b) => a.at < b.at,
+      ({ gate, at }) => gate.looksAt === at,
+    ),
     buckets: new Map(),
     closures: new Map(),
     flows: new Map(),

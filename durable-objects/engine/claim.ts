@@ -12,7 +12,6 @@ import { type Held, type Session, setting } from "./books.ts";
 import { serve } from "./flows.ts";
 import { closedBy, closedGateOf, gatesOf, roomOf, settleTaken, take } from "./gates.ts";
 import { readHeads } from "./heads.ts";
-import { laneOf } from "./lanes.ts";
 import { fitAnswer } from "./lease.ts";
 import { WANT_MAX } from "./limits.ts";
 import { firstOf, likelyLanes, precedes } from "./line.ts";
@@ -52,13 +51,13 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   settleTaken(
     tx,
     picks.map(({ lane }) => lane),
-    claimed.map(([, , lane]) => laneOf(tx, lane)),
+    claimed.length,
   );
   tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   tx.books.metrics.starts += claimed.length;
   // What did not fit comes first in its lane again.
-  if (claimed.length < picks.length) for (const { lane } of picks) touchLane(lane);
+  if (claimed.length < picks.length) for (const { lane } of picks) touchLane(tx.books, lane);
   return claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
     const until = tx.now + timeoutMs + leaseMs;
     const held: Held = { seq, fence, lane, startedAt: tx.now, until, waitMs: Math.max(0, tx.now - rank), bytes };
@@ -122,7 +121,7 @@ class Pick {
       if (this.#tx.books.opened.size > 0) openGates(this.#tx);
     }
     // The next claim finds out.
-    for (const lane of this.#aside) touchLane(lane);
+    for (const lane of this.#aside) touchLane(this.#tx.books, lane);
     return this.#picked;
   }
 

@@ -22,7 +22,7 @@ export function flowOf(books: Books, lane: Lane, level: number): Flow {
   let flow = books.flows.get(key);
   if (!flow) {
     if (books.flows.size > books.lanes.size + FLOWS_KEPT) forgetIdle(books);
-    flow = { share: 0, lanes: 0 };
+    flow = { share: 0, lanes: 0, open: 0 };
     books.flows.set(key, flow);
   }
   return flow;
@@ -32,23 +32,28 @@ const flowKey = ({ fairKey }: Lane, level: number): string => (fairKey === null 
 
 function forgetIdle(books: Books): void {
   for (const [key, flow] of books.flows) if (flow.lanes === 0) books.flows.delete(key);
+  const levels = new Set([...books.flows.keys()].map((key) => Number.parseInt(key, 10)));
+  for (const level of books.served.keys()) if (!levels.has(level)) books.served.delete(level);
 }
 
-/** A lane stands in the open line with this first job; answers with its flow. */
+/** A lane stands in its line with this first job; answers with its flow. */
 export function enterFlow(tx: Tx, lane: Lane, head: Head): Flow {
   const flow = flowOf(tx.books, lane, head.level);
-  if (lane.flow !== flow) {
-    leaveFlow(lane);
-    if (flow.lanes === 0) flow.share = Math.max(flow.share, presentOf(tx, lane, head));
-    flow.lanes += 1;
-    lane.flow = flow;
-  }
+  if (lane.flow === flow) return flow;
+  leaveFlow(lane);
+  flow.lanes += 1;
+  lane.flow = flow;
+  if (lane.line!.gate !== null) return flow;
+  if (flow.open === 0) flow.share = Math.max(flow.share, presentOf(tx, lane, head));
+  flow.open += 1;
   return flow;
 }
 
+/** A lane leaves its line, or its flow. */
 export function leaveFlow(lane: Lane): void {
   if (!lane.flow) return;
   lane.flow.lanes -= 1;
+  if (lane.line!.gate === null) lane.flow.open -= 1;
   lane.flow = null;
 }
 
@@ -62,7 +67,7 @@ function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
 /** About the share that a lane's jobs of a level have, or begin with when they are next in line; changes nothing. */
 export function shareOf(books: Books, lane: Lane, level: number): number {
   const flow = books.flows.get(flowKey(lane, level));
-  if (flow && flow.lanes > 0) return flow.share;
+  if (flow && flow.open > 0) return flow.share;
   return Math.max(flow?.share ?? 0, books.served.get(level) ?? 0);
 }
 

@@ -26,7 +26,9 @@ export interface Closed {
 }
 
 export function newGate(key: string): Gate {
-  return { key, limit: {}, holders: 0, lanes: 0, lines: new Map(), savingUntil: 0, taken: 0, spent: 0, pace: null };
+  const looksAt = Number.POSITIVE_INFINITY;
+  const none = { holders: 0, lanes: 0, savingUntil: 0, taken: 0, spent: 0 };
+  return { key, limit: {}, lines: new Map(), looksAt, pace: null, ...none };
 }
 
 /** The gate of a name, made if it is new. */
@@ -140,8 +142,8 @@ export function take(gates: Gate[], lane: Lane): void {
   }
 }
 
-/** Undoes the picks, and writes what claims really took of buckets. */
-export function settleTaken(tx: Tx, picked: Lane[], claimed: Lane[]): void {
+/** Undoes the picks, and writes what those that were claimed, the first ones, took of buckets. */
+export function settleTaken(tx: Tx, picked: Lane[], claimed: number): void {
   const { books } = tx;
   for (const lane of picked) {
     for (const gate of gatesOf(books, lane)) {
@@ -149,8 +151,15 @@ export function settleTaken(tx: Tx, picked: Lane[], claimed: Lane[]): void {
       gate.spent = 0;
     }
   }
+  // What was left out closed gates for a while.
+  for (const lane of picked.slice(claimed)) {
+    for (const gate of gatesOf(books, lane)) {
+      gate.savingUntil = 0;
+      books.opened.add(gate);
+    }
+  }
   const taken = new Map<string, number>();
-  for (const lane of claimed) {
+  for (const lane of picked.slice(0, claimed)) {
     for (const gate of gatesOf(books, lane)) {
       noteStart(gate, tx.now);
       const { rateLimit } = gate.limit;

@@ -6,9 +6,12 @@
  */
 
 import type { Books } from "./books.ts";
+import { chunks } from "./chunks.ts";
 import type { Tx } from "./ports.ts";
 import type { Head, Lane } from "./scheduler.ts";
 
+/** A lane's id in JSON. */
+const ID_BYTES = 10;
 /** Priorities of one lane that ageing looks at. */
 const LEVELS_MAX = 64;
 
@@ -49,7 +52,11 @@ export function levelOf({ rules: { ageing } }: Books, priority: number, rank: nu
 /** Up to `most` first jobs of each lane, most urgent first. */
 export function readHeads(tx: Tx, lanes: Lane[], most: number): Map<Lane, Head[]> {
   const found = new Map<Lane, Head[]>();
-  if (lanes.length === 0) return found;
+  for (const chunk of chunks(lanes, () => ID_BYTES)) readChunk(tx, chunk, most, found);
+  return found;
+}
+
+function readChunk(tx: Tx, lanes: Lane[], most: number, found: Map<Lane, Head[]>): void {
   const { ageing } = tx.books.rules;
   const ids = JSON.stringify(lanes.map(({ id }) => id));
   for (const row of tx.sql.exec(ageing ? AGED_HEADS : HEADS, ids, most)) {
@@ -59,11 +66,10 @@ export function readHeads(tx: Tx, lanes: Lane[], most: number): Map<Lane, Head[]
     });
     found.set(lane, [...(found.get(lane) ?? []), ...heads]);
   }
-  if (ageing) {
-    for (const [lane, heads] of found) {
-      heads.sort((a, b) => b.level - a.level || a.rank - b.rank || a.seq - b.seq);
-      found.set(lane, heads.slice(0, most));
-    }
+  if (!ageing) return;
+  for (const lane of lanes) {
+    const heads = found.get(lane) ?? [];
+    heads.sort((a, b) => b.level - a.level || a.rank - b.rank || a.seq - b.seq);
+    found.set(lane, heads.slice(0, most));
   }
-  return found;
 }

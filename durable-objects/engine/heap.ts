@@ -1,14 +1,22 @@
 /**
  * A binary heap: the first of many by an order, without keeping them all sorted.
  *
+ * Items that ceased to count are dropped when they come to the front, by who looks there, or all at once when they may
+ * be more than those that count: a heap takes about as much memory as these.
+ *
  * @module
  */
-export class Heap<Item> {
-  readonly #items: Item[] = [];
-  readonly #before: (a: Item, b: Item) => boolean;
+const SPARE = 64;
 
-  constructor(before: (a: Item, b: Item) => boolean) {
+export class Heap<Item> {
+  #items: Item[] = [];
+  readonly #before: (a: Item, b: Item) => boolean;
+  readonly #counts: (item: Item) => boolean;
+  #most = SPARE;
+
+  constructor(before: (a: Item, b: Item) => boolean, counts: (item: Item) => boolean) {
     this.#before = before;
+    this.#counts = counts;
   }
 
   get size(): number {
@@ -25,6 +33,7 @@ export class Heap<Item> {
   }
 
   push(item: Item): void {
+    if (this.#items.length >= this.#most) this.#tidy();
     const items = this.#items;
     let at = items.push(item) - 1;
     while (at > 0) {
@@ -34,6 +43,12 @@ export class Heap<Item> {
       at = parent;
     }
     items[at] = item;
+  }
+
+  #tidy(): void {
+    // What is sorted is a heap.
+    this.#items = this.#items.filter(this.#counts).sort((a, b) => (this.#before(a, b) ? -1 : 1));
+    this.#most = 2 * this.#items.length + SPARE;
   }
 
   pop(): Item | undefined {

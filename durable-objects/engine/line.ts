@@ -25,7 +25,14 @@ function becameReadyBefore({ head: a }: { head: Head }, { head: b }: { head: Hea
 
 /** The line of a gate, or (null) an open one. */
 export function newLine(gate: Gate | null): Line {
-  return { gate, strands: new Heap<StrandEntry>(precedes), byFlow: new Map(), dirty: new Set(), envoy: null };
+  const line: Line = {
+    gate,
+    strands: new Heap<StrandEntry>(precedes, (entry) => stands(line, entry)),
+    byFlow: new Map(),
+    dirty: new Set(),
+    envoy: null,
+  };
+  return line;
 }
 
 /** Enters a lane by its first job. What was entered of it before does not count any more. */
@@ -41,7 +48,8 @@ export function enterLine(line: Line, lane: Lane, head: Head, flow: Flow): void 
 function strandOf(line: Line, flow: Flow): Strand {
   let strand = line.byFlow.get(flow);
   if (!strand) {
-    strand = { flow, lanes: new Heap<LaneEntry>(becameReadyBefore), version: 0 };
+    const lanes = new Heap<LaneEntry>(becameReadyBefore, (entry) => isPlace(line, entry));
+    strand = { flow, lanes, version: 0 };
     line.byFlow.set(flow, strand);
   }
   return strand;
@@ -53,13 +61,26 @@ function place(line: Line, strand: Strand, { lane, head }: LaneEntry): void {
   line.strands.push({ strand, version: strand.version, lane, head, share: strand.flow.share });
 }
 
+/** Whether this is a lane's present place. */
+function isPlace(line: Line, { lane, stamp }: LaneEntry): boolean {
+  return stamp === lane.stamp && lane.line === line;
+}
+
 function firstIn(line: Line, { lanes }: Strand): LaneEntry | null {
   for (;;) {
     const first = lanes.peek();
     if (!first) return null;
-    if (first.stamp === first.lane.stamp && first.lane.line === line) return first;
+    if (isPlace(line, first)) return first;
     lanes.pop();
   }
+}
+
+/** Whether this is the latest entry of a strand in which somebody stands; a strand in which nobody does is forgotten. */
+function stands(line: Line, { strand, version }: StrandEntry): boolean {
+  if (version !== strand.version) return false;
+  if (firstIn(line, strand)) return true;
+  line.byFlow.delete(strand.flow);
+  return false;
 }
 
 /** The first of a line, which stays there. Dirty lanes are not looked at. */
@@ -68,26 +89,28 @@ export function firstOf(line: Line): Entry | null {
     const entry = line.strands.peek();
     if (!entry) return null;
     const { strand } = entry;
-    if (entry.version !== strand.version) {
-      line.strands.pop();
-      continue;
-    }
-    const first = firstIn(line, strand);
+    const first = stands(line, entry) ? firstIn(line, strand)! : null;
     if (first && first.lane === entry.lane && first.head === entry.head && entry.share === strand.flow.share) {
       return entry;
     }
     line.strands.pop();
     if (first) place(line, strand, first);
-    else line.byFlow.delete(strand.flow);
   }
+}
+
+/** Every lane of a line; null: they are more than `most`, or too much stands there that does not count any more. */
+export function lanesOf(line: Line, most: number): Set<Lane> | null {
+  const lanes = new Set(line.dirty);
+  let looked = lanes.size;
+  for (const strand of line.byFlow.values()) {
+    looked += 1 + strand.lanes.size;
+    if (looked > 4 * most) return null;
+    for (const entry of strand.lanes.some(strand.lanes.size)) if (isPlace(line, entry)) lanes.add(entry.lane);
+  }
+  return lanes.size > most ? null : lanes;
 }
 
 /** Some lanes of a line that are likely to come soon; some may have left it. */
 export function* likelyLanes(line: Line, most: number): Generator<Lane> {
   for (const { strand } of line.strands.some(most)) for (const { lane } of strand.lanes.some(most)) yield lane;
-}
-
-/** Whether nobody stands in it. */
-export function isEmpty(line: Line): boolean {
-  return line.dirty.size === 0 && firstOf(line) === null;
 }

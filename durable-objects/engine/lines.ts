@@ -12,8 +12,8 @@
  * @module
  */
 import type { Books } from "./books.ts";
-import { enterFlow, flowOf, leaveFlow } from "./flows.ts";
-import { type Closed, closedBy, costAt } from "./gates.ts";
+import { enterFlow, leaveFlow } from "./flows.ts";
+import { type Closed, closedBy, closedGateOf, costAt } from "./gates.ts";
 import { readHeads } from "./heads.ts";
 import { enterLine, firstOf, newLine } from "./line.ts";
 import type { Tx } from "./ports.ts";
@@ -22,36 +22,42 @@ import type { Entry, Gate, Group, Head, Lane, Line } from "./scheduler.ts";
 /** Puts a lane into a line, or (null) into none. Its first job is not known then, and is read before it matters. */
 export function moveLane(books: Books, lane: Lane, to: Line | null): void {
   const from = lane.line;
-  if (from === to) {
-    touchLane(lane);
-    return;
+  if (from !== to) {
+    if (from) leaveLine(books, lane, from, to);
+    lane.line = to;
+    if (to?.gate === null) lane.group.openReady += lane.ready;
   }
-  if (from) {
-    from.dirty.delete(lane);
-    if (from.gate === null) {
-      lane.group.openReady -= lane.ready;
-      leaveFlow(lane);
-    } else if (to === null) from.gate.savingUntil = 0;
+  touchLane(books, lane);
+}
+
+function leaveLine({ opened }: Books, lane: Lane, from: Line, to: Line | null): void {
+  from.dirty.delete(lane);
+  leaveFlow(lane);
+  if (from.gate === null) lane.group.openReady -= lane.ready;
+  else if (to === null) {
+    // Tokens may have been saved up for it.
+    from.gate.savingUntil = 0;
+    opened.add(from.gate);
   }
-  // The gate that sent it may have another to send.
-  if (lane.via) books.opened.add(lane.via);
-  lane.via = null;
-  lane.line = to;
-  if (to?.gate === null) lane.group.openReady += lane.ready;
-  touchLane(lane);
 }
 
 /** The next jobs of a lane may be others now. */
-export function touchLane(lane: Lane): void {
+export function touchLane({ opened }: Books, lane: Lane): void {
   lane.stamp += 1;
   if (lane.next.length > 0) lane.next = [];
   lane.line?.dirty.add(lane);
+  // Whichever lane stands for those behind the gate, another may be better now.
+  if (lane.via) opened.add(lane.via);
+  lane.via = null;
+  if (!lane.line?.gate) return;
+  lane.line.envoy = null;
+  opened.add(lane.line.gate);
 }
 
 /** A lane has `count` ready jobs more, or less, any of them. */
 export function countReady(books: Books, lane: Lane, count: number): void {
   countJobs(books, lane, count);
-  if (lane.line) touchLane(lane);
+  if (lane.line) touchLane(books, lane);
   else if (lane.ready > 0) moveLane(books, lane, lane.group.open);
 }
 
@@ -68,7 +74,8 @@ function countJobs(books: Books, lane: Lane, count: number): void {
 }
 
 /** Parks a lane whose first job met a closed gate. */
-export function park(tx: Tx, { lane, head }: Entry, { gate, why, until }: Closed): void {
+export function park(tx: Tx, { lane, head }: Entry, closed: Closed): void {
+  const { gate } = closed;
   let line = gate.lines.get(lane.group);
   if (!line) {
     line = newLine(gate);
@@ -77,20 +84,21 @@ export function park(tx: Tx, { lane, head }: Entry, { gate, why, until }: Closed
   if (lane.via === gate) lane.via = null;
   moveLane(tx.books, lane, line);
   enqueueLane(tx, lane, head);
-  // What is dear would never start if what is cheap took each token as it came.
-  if (why === "rate") gate.savingUntil = Math.max(gate.savingUntil, until!);
-  watch(tx.books, gate, until);
+  waitFor(tx.books, closed);
 }
 
 /** A gate that opens by itself is looked at then. */
-function watch(books: Books, gate: Gate, at: number | null): void {
-  if (at !== null) books.timed.push({ gate, at });
+function waitFor({ timed }: Books, { gate, why, until }: Closed): void {
+  // What is dear would never start if what is cheap took each token as it came.
+  if (why === "rate") gate.savingUntil = until!;
+  if (until === null || until >= gate.looksAt) return;
+  gate.looksAt = until;
+  timed.push({ gate, at: until });
 }
 
 /** Reads the next jobs of lanes of which they are not known, all at once, up to `most` of each. */
 export function refresh(tx: Tx, lines: Iterable<Line>, most: number): void {
-  const dirty: Lane[] = [];
-  for (const line of lines) dirty.push(...line.dirty);
+  const dirty = [...lines].flatMap((line) => [...line.dirty]);
   const heads = readHeads(tx, dirty, most);
   for (const lane of dirty) {
     const [first, ...next] = heads.get(lane) ?? [];
@@ -103,9 +111,7 @@ export function refresh(tx: Tx, lines: Iterable<Line>, most: number): void {
 
 /** Gives a lane its place in its line, by its first job. */
 export function enqueueLane(tx: Tx, lane: Lane, head: Head): void {
-  const line = lane.line!;
-  const flow = line.gate === null ? enterFlow(tx, lane, head) : flowOf(tx.books, lane, head.level);
-  enterLine(line, lane, head, flow);
+  enterLine(lane.line!, lane, head, enterFlow(tx, lane, head));
 }
 
 /** Lets the gates that have opened send their next lanes. */
@@ -113,48 +119,68 @@ export function openGates(tx: Tx): void {
   const { opened, timed } = tx.books;
   for (let first = timed.peek(); first && first.at <= tx.now; first = timed.peek()) {
     timed.pop();
+    if (first.gate.looksAt !== first.at) continue;
+    first.gate.looksAt = Number.POSITIVE_INFINITY;
     opened.add(first.gate);
   }
-  if (opened.size === 0) return;
-  const gates = [...opened].filter((gate) => gate.lines.size > 0);
-  opened.clear();
-  refresh(
-    tx,
-    gates.flatMap((gate) => [...gate.lines.values()]),
-    1,
-  );
-  for (const gate of gates) for (const [group, line] of [...gate.lines]) sendNext(tx, gate, group, line);
+  while (opened.size > 0) {
+    const gates = [...opened].filter((gate) => isAwaited(gate) && isOpen(tx, gate));
+    opened.clear();
+    const lines = gates.flatMap((gate) => [...gate.lines.values()]);
+    refresh(tx, lines, 1);
+    for (const gate of gates) for (const [group, line] of [...gate.lines]) sendNext(tx, gate, group, line);
+  }
 }
 
-/** Sends the best lane of a gate's line to the open line, unless one is there already. */
-export function sendNext(tx: Tx, gate: Gate, group: Group, line: Line): void {
-  if (line.envoy?.via === gate && line.envoy.line === group.open) return;
+/** Whether a lane waits for this gate. */
+function isAwaited({ lines }: Gate): boolean {
+  for (const [group, line] of lines) if (line.dirty.size === 0 && !firstOf(line)) lines.delete(group);
+  return lines.size > 0;
+}
+
+/** Whether a gate lets anything start; if not, it is looked at when it may. */
+function isOpen(tx: Tx, gate: Gate): boolean {
+  const closed = closedBy(tx, gate, 1);
+  if (closed) waitFor(tx.books, closed);
+  return !closed;
+}
+
+/**
+ * Sends the best lane of a gate's line that could start to the open line, unless one is there already. Those before it
+ * wait for other gates. Answers with the lane; null: none is sent.
+ */
+function sendNext(tx: Tx, gate: Gate, group: Group, line: Line): Lane | null {
+  if (line.envoy?.via === gate) return null;
   if (line.dirty.size > 0) refresh(tx, [line], 1);
-  const entry = firstOf(line);
-  if (!entry) {
-    gate.lines.delete(group);
-    return;
+  for (let entry = firstOf(line); entry; entry = firstOf(line)) {
+    const { lane, head } = entry;
+    const closed = closedBy(tx, gate, costAt(gate, lane));
+    if (closed) {
+      waitFor(tx.books, closed);
+      return null;
+    }
+    const other = closedGateOf(tx, lane);
+    if (other) {
+      park(tx, entry, other);
+      continue;
+    }
+    moveLane(tx.books, lane, group.open);
+    enqueueLane(tx, lane, head);
+    lane.via = gate;
+    line.envoy = lane;
+    return lane;
   }
-  const { lane, head } = entry;
-  const closed = closedBy(tx, gate, costAt(gate, lane));
-  if (closed) {
-    if (closed.why === "rate") gate.savingUntil = closed.until!;
-    watch(tx.books, gate, closed.until);
-    return;
-  }
-  moveLane(tx.books, lane, group.open);
-  enqueueLane(tx, lane, head);
-  lane.via = gate;
-  line.envoy = lane;
+  gate.lines.delete(group);
+  return null;
 }
 
-/** A lane that a gate sent has been dealt with: the next may follow. */
-export function followUp(tx: Tx, lane: Lane): void {
+/** A lane that a gate sent has been dealt with: the next may follow. Answers with that. */
+export function followUp(tx: Tx, lane: Lane): Lane | null {
   const gate = lane.via;
-  if (!gate) return;
+  if (!gate) return null;
   lane.via = null;
   const line = gate.lines.get(lane.group);
-  if (line) sendNext(tx, gate, lane.group, line);
+  return line ? sendNext(tx, gate, lane.group, line) : null;
 }
 
 /** Puts every lane into the open line again, its jobs to be read anew: the rules have changed. */

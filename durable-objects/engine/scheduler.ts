@@ -108,6 +108,8 @@ export interface Gate {
   lines: Map<Group, Line>;
   /** Tokens are saved up until then for a job that needs several. */
   savingUntil: number;
+  /** When it is looked at because it may have opened by itself; infinite: nobody waits for that. */
+  looksAt: number;
   /** Picked within the present claim: how many jobs, of what cost. */
   taken: number;
   spent: number;
@@ -118,6 +120,7 @@ export interface Gate {
 /** What the jobs of a fair key were served at one level of urgency. */
 export interface Flow {
   share: number;
-  /** Lanes of it in open lines. */
+  /** Lanes of it in any line, and in open ones. */
   lanes: number;
+  open: number;
 }

@@ -13,8 +13,8 @@ import { setting, type Visitor } from "./books.ts";
 import { liveSessions } from "./claim.ts";
 import { closedBy, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
-import { likelyLanes } from "./line.ts";
-import { openGates } from "./lines.ts";
+import { lanesOf } from "./line.ts";
+import { followUp, openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Group, Lane } from "./scheduler.ts";
 
@@ -130,7 +130,7 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
   let startable = 0;
   for (const group of waiting) {
     if (group.openReady === 0) continue;
-    const jobs = Math.min(roomAt(group.gate, 1), openIn(group, roomAt));
+    const jobs = Math.min(roomAt(group.gate, 1), openIn(tx, group, roomAt));
     const room = group.suspect ? 0 : (left.room.get(group.task) ?? 0);
     // Should who gathers them not come back, the alarm does.
     if (jobs > 0 && room > 0) tx.due(left.by);
@@ -140,14 +140,16 @@ function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: nu
 }
 
 /** Jobs in the open line of a group, as far as their keys let them start; with many lanes, all of them. */
-function openIn({ open, openReady }: Group, roomAt: (gate: Gate, cost: number) => number): number {
-  if (open.dirty.size > LANES_COUNTED || open.byFlow.size > LANES_COUNTED) return openReady;
-  const lanes = new Set([...open.dirty, ...likelyLanes(open, LANES_COUNTED)]);
-  if (lanes.size > LANES_COUNTED) return openReady;
+function openIn(tx: Tx, { open, openReady }: Group, roomAt: (gate: Gate, cost: number) => number): number {
+  const lanes = lanesOf(open, LANES_COUNTED);
+  if (!lanes) return openReady;
   let jobs = 0;
   for (const lane of lanes) {
-    if (lane.line !== open) continue;
-    jobs += lane.gates.reduce((room, gate) => Math.min(room, roomAt(gate, costAt(gate, lane))), lane.ready);
+    const room = lane.gates.reduce((least, gate) => Math.min(least, roomAt(gate, costAt(gate, lane))), lane.ready);
+    jobs += room;
+    // Where it cannot use the gate that sent it, another may.
+    const next = room === 0 ? followUp(tx, lane) : null;
+    if (next) lanes.add(next);
   }
   return jobs;
 }

@@ -113,4 +113,18 @@ export const FAIRNESS: Case[] = [
       expect(queue.claim("t").map(([seq]) => seq)).toEqual([b, a, c]);
     },
   },
+  {
+    name: "ageing that is switched on, or off, counts for what waits already",
+    run(queue) {
+      const [old, older] = [1, 2].map((key) => queue.add({ keys: { user: `${key}` } })[0]);
+      queue.now += 600_000;
+      const [urgent] = queue.add({ keys: { user: "3" }, priority: 2 });
+      queue.add({ keys: { user: "4" }, priority: 9 });
+      queue.claim("s", 1);
+      set(queue, { ageing: { perMs: 60_000, priority: 1 } });
+      expect(queue.claim("t", 1).map(([seq]) => seq)).toEqual([old]);
+      set(queue, { ageing: null });
+      expect(queue.claim("u", 2).map(([seq]) => seq)).toEqual([urgent, older]);
+    },
+  },
 ];

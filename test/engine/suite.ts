@@ -9,6 +9,7 @@ import { EXPLAIN } from "./explain-cases.ts";
 import { FAIRNESS } from "./fairness-cases.ts";
 import { FOLLOW_UPS } from "./followup-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
+import { GATES } from "./gate-cases.ts";
 import { GATHER } from "./gather-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
@@ -29,6 +30,7 @@ export const SUITE: Record<string, Case[]> = {
   enqueue: ENQUEUE,
   claim: CLAIM,
   limits: LIMITS,
+  gates: GATES,
   fairness: FAIRNESS,
   settle: SETTLE,
   exchange: EXCHANGE,
