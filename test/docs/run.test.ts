@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createClient, type Explanation, type Job } from "../../client/index.ts";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createClient, type EnqueuedJob, type Explanation, type Job } from "../../client/index.ts";
 import { makeToken } from "../../scripts/local/token.ts";
 import { type Local, startLocal } from "../../scripts/local.ts";
 import { ROOT, readText } from "../repo/sources.ts";
@@ -13,6 +13,7 @@ import { blocksOf, makeFolder, snippetsOf, writeSnippets } from "./snippets.ts";
 const run = promisify(execFile);
 const DOCUMENTED = "localhost:8787";
 const START_WITHIN_MS = 60_000;
+const WITHIN = { timeout: 20_000, interval: 300 };
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 
 /** In the real runtime, with the configuration that docs/compose.md shows. */
@@ -52,6 +53,107 @@ describe("the Worker of README.md", () => {
     expect(stdout).toMatch(/^mail:0:\d+ \d{4}-\d\d-\d\dT/);
   });
 });
+
+describe("the tasks of docs/follow-ups.md and docs/take.md", () => {
+  const folder = makeFolder();
+  let local: Local;
+  beforeAll(async () => {
+    const pages = ["docs/follow-ups.md", "docs/take.md"].flatMap(snippetsOf);
+    const [config] = snippetsOf("docs/compose.md").filter(({ file }) => file === "wrangler.toml");
+    const text = config!.text
+      .replace('"node_modules/millrace/migrations"', JSON.stringify(join(ROOT, "migrations")))
+      .concat('\n[[d1_databases]]\nbinding = "MY_DB"\ndatabase_name = "mine"\n');
+    writeSnippets([...pages, { ...config!, text }], ({ file }) => join(folder, file));
+    const [, table] = /\/\/ (CREATE TABLE .*)$/m.exec(readText("docs/follow-ups.md"))!;
+    writeFileSync(
+      join(folder, "worker.ts"),
+      workerOf(
+        pages.map(({ file }) => file),
+        table!,
+      ),
+    );
+    local = await startLocal({
+      stateDir: join(folder, "state"),
+      token: makeToken(),
+      quiet: true,
+      config: join(folder, "wrangler.toml"),
+    });
+    await fetch(`${local.url}/setup`);
+  }, START_WITHIN_MS);
+  afterAll(async () => {
+    await local?.stop();
+    rmSync(folder, { recursive: true, maxRetries: 5 });
+  });
+
+  const client = () => createClient({ url: `${local.url}/jobs`, token: local.token });
+  async function jobsOf(queue: string, task: string): Promise<Job[]> {
+    const jobs: Job[] = [];
+    for await (const job of client().jobs({ queue, task })) jobs.push(job);
+    return jobs.reverse();
+  }
+
+  it("a chain over two queues, each job with its parent", async () => {
+    const first = await client().enqueue("account.remove", { userId: "7" });
+    await first.result({ timeout: "20s" });
+    await vi.waitFor(async () => {
+      const [wipe] = await jobsOf("storage", "account.wipe");
+      expect(wipe).toMatchObject({ state: "completed", parent: first.id, tags: ["7"] });
+      const [last] = await jobsOf("accounts", "account.farewell");
+      expect(last).toMatchObject({ state: "completed", parent: wipe!.id, result: "sent" });
+    }, WITHIN);
+  });
+
+  it("steps of one ordering key, in order", async () => {
+    await client().enqueue("migrate", { site: "a" });
+    await vi.waitFor(async () => {
+      const steps = await jobsOf("migrations", "migration.step");
+      expect(steps.map(({ state }) => state)).toEqual(Array(4).fill("completed"));
+      expect(steps.map(({ result }) => result)).toEqual(["lock", "copy", "switch", "unlock"]);
+      const times = steps.flatMap(({ startedAt, finishedAt }) => [startedAt!, finishedAt!]);
+      expect(times).toEqual(times.toSorted());
+    }, WITHIN);
+  });
+
+  it("a batch, whose last job completes after all of its parts", async () => {
+    await client().enqueue("batch", { batch: "b", parts: 20 });
+    await vi.waitFor(async () => {
+      const [last] = await jobsOf("batches", "summary");
+      expect(last).toMatchObject({ state: "completed", result: { done: 20 } });
+      const parts = await jobsOf("batches", "part");
+      expect(parts.map(({ state }) => state)).toEqual(Array(20).fill("completed"));
+    }, WITHIN);
+  });
+
+  it("many at a time, each with an end of its own", async () => {
+    const documents = ["fine", "", "later", "too"].map((text, n) => ({ id: `d${n}`, text }));
+    const made = await client().enqueueMany("index", documents);
+    await vi.waitFor(async () => {
+      const jobs = await Promise.all(made.map(({ id }) => client().job(id).get()));
+      expect(jobs.map(({ state }) => state)).toEqual(["completed", "dead", "scheduled", "completed"]);
+      expect(jobs[0]!.result).toEqual({ id: "d0", status: 200 });
+    }, WITHIN);
+  });
+});
+
+/** A Worker that runs the tasks of these files. */
+function workerOf(files: string[], table: string): string {
+  const imports = files.map((file, n) => `import * as tasks${n} from ${JSON.stringify(`./${file}`)};`);
+  const tasks = files.map((_, n) => `...Object.values(tasks${n})`);
+  return `${imports.join("\n")}
+import { createMillrace } from "millrace/worker";
+const mill = createMillrace({ tasks: [${tasks.join(", ")}], basePath: "/jobs" });
+export const MillraceQueue = mill.QueueObject;
+export default {
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname !== "/setup") return mill.routes.fetch(request, env, ctx);
+    await env.MY_DB.exec(${JSON.stringify(table)});
+    return new Response();
+  },
+  queue: mill.queue,
+  scheduled: mill.scheduled,
+};
+`;
+}
 
 describe.runIf(hasCurl)("the commands of the documents", () => {
   const folder = mkdtempSync(join(tmpdir(), "millrace-docs-"));
@@ -113,6 +215,37 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
     expect(why).toMatchObject({ runnable: false, gates: [{ gate: "key_paused", until: expect.any(String) }] });
     expect(keys).toMatchObject({ items: [{ value: "acme", waiters: 1, holders: 0, tokens: 10 }] });
     expect(opened).toMatchObject({ paused: null });
+    expect(job).toMatchObject({ state: "completed" });
+  });
+
+  it("docs/unique.md: every outcome of a key that is held", async () => {
+    const answers = (await answersOf("docs/unique.md")) as EnqueuedJob[];
+    expect(answers.map(({ outcome }) => outcome)).toEqual([
+      "created",
+      "returned",
+      "debounced",
+      "throttled",
+      "replaced",
+    ]);
+    expect(new Set(answers.map(({ id }) => id))).toEqual(new Set(["invoices:0:1"]));
+  });
+
+  it("docs/deadlines.md: a job that waits ends at its deadline", async () => {
+    const [, , job] = await answersOf("docs/deadlines.md");
+    expect(job).toMatchObject({ id: "quotes:0:1", state: "cancelled", reason: "expired", attempts: [] });
+  });
+
+  it("docs/explain.md: the third of a rate that lets one start a minute", async () => {
+    const [, , , why, , job] = (await answersOf("docs/explain.md")) as [
+      unknown,
+      unknown,
+      unknown,
+      Explanation,
+      ...Job[],
+    ];
+    expect(why).toMatchObject({ runnable: false, gates: [{ gate: "rate", until: expect.any(String) }], position: 1 });
+    expect(why.etaMs).toBeGreaterThan(100_000);
+    expect(why.etaMs).toBeLessThanOrEqual(120_000);
     expect(job).toMatchObject({ state: "completed" });
   });
 
