@@ -98,13 +98,11 @@ function checkOrder({ model, now, claimed, left, saved }: Deal): void {
 
 /** What each fair key was given of each priority, beside those that could have been. */
 function checkShares({ model, claimed, left }: Deal, open: Set<ModelJob>): void {
-  if (claimed.length === 0) return;
-  if (model.settings.ageing) {
-    model.shares.reset();
-    return;
-  }
+  if (claimed.length === 0 || model.settings.ageing) return;
+  const served = new Set(left);
   for (const priority of new Set(claimed.map(({ live }) => live!.priority))) {
-    const waiting = { open: new Set<string>(), closed: new Set<string>() };
+    const others = [...model.ready].some((job) => job.live!.priority === priority && !served.has(job));
+    const waiting = { open: new Set<string>(), closed: new Set<string>(), all: !others };
     for (const job of left) {
       if (job.live!.priority === priority) (open.has(job) ? waiting.open : waiting.closed).add(shareKey(job));
     }

@@ -26,7 +26,7 @@ export function drawTemplate(random: Random, features: Features, now: number): J
     maxAttempts: random.int(1, 4),
     backoff,
     ownBackoff: backoff !== null,
-    timeoutMs: random.pick([1_000, 2_000, 10_000, 20_000, 40_000]),
+    timeoutMs: random.pick(features.long ? [1_000, 2_000, 10_000, 20_000, 40_000] : [1_000, 2_000, 10_000, 20_000]),
     expiresInMs: random.chance(0.15) ? random.pick([1, 1_000, 20_000, 300_000]) : null,
     tags: random.chance(0.2) ? ["tag"] : [],
     meta: null,

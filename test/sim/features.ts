@@ -17,6 +17,8 @@ export interface Features {
   schedules: boolean;
   /** One thing done to many jobs. */
   bulk: boolean;
+  /** Attempts that may take long, which other tickets bring workers for. */
+  long: boolean;
 }
 
 /** What the engine has. */
@@ -43,6 +45,7 @@ const NAMES: readonly (keyof Features)[] = [
   "followUps",
   "schedules",
   "bulk",
+  "long",
 ];
 
 /** Some of the features, by seed; `only` of them where named. */

@@ -79,9 +79,11 @@ export class Limits {
     if (JSON.stringify(before) === JSON.stringify(rate)) return;
     gate.rate = rate;
     if (!rate) return;
-    // What the old rate left of the bucket may count as time or as tokens.
+    // What the old rate left of the bucket may count as time, as tokens that are there, or as tokens that are missing.
     const missing = before ? Math.max(0, gate.fullAtMost - now) / tokenMs(before) : 0;
-    gate.fullAtMost = Math.max(gate.fullAtMost, now + missing * tokenMs(rate));
+    const held = before ? before.burst - missing : rate.burst;
+    const most = Math.min(rate.burst, Math.max(missing, rate.burst - held));
+    gate.fullAtMost = Math.max(gate.fullAtMost, now + most * tokenMs(rate));
     gate.fullAtLeast = 0;
   }
 

@@ -10,6 +10,10 @@ interface Flow {
   dearest: number;
   /** By how much another has been served more, divided by weight, in some stretch in which this one could start. */
   readonly behind: Map<Flow, number>;
+  /** What it was served where others that waited could not be: it is ahead of them by as much. */
+  lead: number;
+  /** What others were served while its jobs waited, closed: it may make up for that. */
+  owed: number;
   /** Set while its first job waits: how many of the line started before it, and how many flows had jobs waiting. */
   first: { starts: number; flows: Set<Flow>; running: number } | null;
 }
@@ -20,9 +24,11 @@ type Line = Map<string, Flow>;
 /** What each fair key was given, beside the others that could start. */
 export class Shares {
   readonly #lines = new Map<number, Line>();
+  #unknown = false;
 
   /** A job begins or ceases to be ready. */
   ready(priority: number, job: ModelJob, count: number): void {
+    if (count < 0) this.#unhide(priority, job);
     const flows = this.#line(priority);
     const flow = this.#flow(flows, job);
     flow.ready += count;
@@ -31,18 +37,42 @@ export class Shares {
       flow.behind.clear();
       flow.first = null;
     } else if (count > 0 && flow.ready === 1) {
+      flow.owed = 0;
       if (!flow.served) this.#begin(flows, flow);
       for (const other of flows.values()) other.first?.flows.add(flow);
     }
   }
 
+  /** A more urgent job of the same key may have stood before the others in its lane: they come into line again. */
+  #unhide(priority: number, job: ModelJob): void {
+    for (const [lower, flows] of this.#lines) {
+      const flow = lower < priority ? flows.get(shareKey(job)) : undefined;
+      flow?.behind.clear();
+      if (flow?.first) flow.first.starts = 0;
+    }
+  }
+
+  /** Lanes come into line again. Where shares are counted otherwise from now on, nobody knows what they are worth. */
+  settingsChanged(counting: boolean): void {
+    this.#unknown ||= counting;
+    for (const flows of this.#lines.values()) {
+      for (const flow of flows.values()) {
+        flow.behind.clear();
+        if (flow.first) flow.first.starts = 0;
+      }
+    }
+  }
+
   /** Memory of the object is gone: every key begins anew. */
   reset(): void {
+    this.#unknown = false;
     for (const flows of this.#lines.values()) {
       for (const [key, flow] of flows) {
         if (flow.ready === 0) flows.delete(key);
         flow.served = false;
         flow.behind.clear();
+        flow.lead = 0;
+        flow.owed = 0;
       }
       for (const flow of flows.values()) this.#begin(flows, flow);
     }
@@ -55,12 +85,12 @@ export class Shares {
 
   /**
    * What one session was given, of one priority. `open`: fair keys of which a job that it could have been given waits;
-   * `closed`: those of which only jobs that were closed to it wait. Says what is not fair.
+   * `closed`: those of which only jobs that were closed to it wait; `all`: no other job waits. Says what is not fair.
    */
   started(
     priority: number,
     jobs: ModelJob[],
-    waiting: { open: Set<string>; closed: Set<string> },
+    waiting: { open: Set<string>; closed: Set<string>; all: boolean },
     running: number,
     weights: { [key: string]: number },
   ): string | null {
@@ -73,12 +103,17 @@ export class Shares {
       flow.dearest = Math.max(flow.dearest, costOf(job));
       taken.set(flow, (taken.get(flow) ?? 0) + costOf(job) / weightOf(weights, flow));
     }
+    if (this.#unknown) return null;
+    if (!waiting.all) for (const [flow, served] of taken) flow.lead += served;
     for (const flow of flows.values()) {
       if (flow.ready === 0) continue;
       if (waiting.closed.has(flow.fairKey)) flow.behind.clear();
       const open = waiting.open.has(flow.fairKey);
       compare(flow, open ? taken : new Map(), taken.get(flow) ?? 0);
-      if (!open) continue;
+      if (!open) {
+        flow.owed += Math.max(...taken.values());
+        continue;
+      }
       const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, jobs.length, running, weights);
       if (unfair) return `priority ${priority}: ${unfair}`;
     }
@@ -94,11 +129,11 @@ export class Shares {
     return line;
   }
 
-  #flow(flows: Line, { fairKey }: ModelJob): Flow {
-    const key = fairKey === null ? "" : `=${fairKey}`;
+  #flow(flows: Line, job: ModelJob): Flow {
+    const key = shareKey(job);
     let flow = flows.get(key);
     if (!flow) {
-      flow = { fairKey: key, ready: 0, served: false, dearest: 1, behind: new Map(), first: null };
+      flow = { fairKey: key, ready: 0, served: false, dearest: 1, behind: new Map(), lead: 0, owed: 0, first: null };
       flows.set(key, flow);
     }
     return flow;
@@ -133,9 +168,9 @@ function compare(flow: Flow, taken: Map<Flow, number>, own: number): void {
  * queueing).
  */
 function tooFarBehind(flow: Flow, weights: { [key: string]: number }): string | null {
-  const least = flow.dearest / weightOf(weights, flow);
+  const least = flow.dearest / weightOf(weights, flow) + flow.lead;
   for (const [other, behind] of flow.behind) {
-    const most = least + other.dearest / weightOf(weights, other);
+    const most = least + other.dearest / weightOf(weights, other) + other.owed;
     if (behind > most + 1e-6) return `${name(other)} got ${behind} more than ${name(flow)}; ${most} may be`;
   }
   return null;

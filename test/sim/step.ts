@@ -48,9 +48,10 @@ export class Step {
     const text = JSON.stringify(overrides);
     if (text === model.settingsText) return;
     model.settingsText = text;
+    const counting = ({ weights, ageing }: typeof overrides): string => JSON.stringify([weights ?? {}, ageing ?? null]);
+    model.shares.settingsChanged(counting(model.settings) !== counting(overrides));
     model.settings = overrides;
     model.limits.apply(overrides, this.#now);
-    model.shares.reset();
   }
 
   changes(rows: Map<number, LiveRow | null>, claimed: LiveRow[]): void {
