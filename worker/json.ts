@@ -43,7 +43,7 @@ function checkMediaType(request: Request, optional: boolean): Refused | null {
   const [media, ...parameters] = (type ?? "").toLowerCase().split(";");
   const charset = parameters.map((part) => part.trim()).find((part) => part.startsWith("charset="));
   if (!/^application\/([a-z0-9.-]+\+)?json$/.test(media!.trim())) {
-    const is = type === null ? "has no Content-Type" : `is "${type.slice(0, 80)}"`;
+    const is = type === null ? (request.body ? "has no Content-Type" : "is missing") : `is "${type.slice(0, 80)}"`;
     return refuse("unsupported_media_type", `The body ${is}: send JSON as "application/json".`);
   }
   if (charset === undefined || /^charset="?utf-?8"?$/.test(charset)) return null;

@@ -56,7 +56,7 @@ export const rateLimit = z
     },
     "is { limit, per, burst? }",
   )
-  .refine(({ limit, per, burst = limit }) => (burst / limit) * parseDuration(per) <= BUCKET_FILL_MS_MAX, {
+  .refine(({ limit, per, burst }) => !(((burst ?? 0) / limit) * parseDuration(per) > BUCKET_FILL_MS_MAX), {
     path: ["burst"],
     message: "contradicts limit and per: at that rate it would take over 366 days to fill",
   })

@@ -55,7 +55,8 @@ export function resolveConflicts(tx: Tx, { templates, jobs }: EnqueueInput): Res
       if (unique) noted.set(unique.key, noteOf(unique, { seq, firstAt: tx.now, state: "ready" }));
       continue;
     }
-    if (unique.onConflict === "reject") return rejected(tx, index, other, answers);
+    if (unique.onConflict === "reject")
+      return rejected(tx, jobs.length === 1 ? "the job" : `jobs[${index}]`, other, answers);
     const outcome = outcomeOf(unique, other);
     answers.push({ seq: other.seq, state: other.state, outcome });
     if (outcome !== "replaced" && outcome !== "debounced") continue;
@@ -77,11 +78,11 @@ function outcomeOf({ onConflict }: UniqueTemplate, other: Noted): EnqueueOutcome
   return onConflict === "replace" ? "replaced" : "debounced";
 }
 
-function rejected(tx: Tx, index: number, { key, seq, state }: Noted, answers: EnqueueAnswer[]): Refusal {
+function rejected(tx: Tx, asked: string, { key, seq, state }: Noted, answers: EnqueueAnswer[]): Refusal {
   const holder =
     seq < tx.books.nextSeq
       ? `job ${tx.queue}:${tx.partition}:${seq}, which is ${state}`
       : `jobs[${answers.findIndex((answer) => answer.seq === seq)}] of the same call`;
-  const detail = `Cannot enqueue jobs[${index}]: its unique key "${key}" is held by ${holder}`;
+  const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by ${holder}`;
   return { ok: false, code: "conflict", detail };
 }

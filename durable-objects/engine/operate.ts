@@ -68,8 +68,13 @@ export function retry(tx: Tx, seq: number): JobReply {
     const record = findInOutbox(tx, seq);
     return record === null || record === "deleted" ? "absent" : reopen(tx, record);
   }
-  if (row.state === "running" || row.state === "blocked") {
-    return conflict(`Cannot retry the job: it is ${row.state}, and only a waiting or finished job can be retried`);
+  if (row.state === "running") {
+    return conflict("Cannot retry the job: it is running, and only a waiting or finished job can be retried");
+  }
+  if (row.state === "blocked") {
+    return conflict(
+      "Cannot retry the job: it is blocked, and starts when the jobs of its ordering key before it have ended",
+    );
   }
   if (row.state === "scheduled") hasten(tx, row);
   return { ok: true, job: getLive(tx, seq)! };

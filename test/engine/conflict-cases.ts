@@ -21,6 +21,7 @@ export const CONFLICTS: Case[] = [
       ]);
       expect(twice.detail).toBe('Cannot enqueue jobs[2]: its unique key "v" is held by jobs[1] of the same call');
       expect(one(queue, { unique: unique("reject", { key: "v" }) })).toEqual([2, "created", "ready"]);
+      expect(refused(queue, [{ unique: unique("reject") }]).detail).toMatch(/^Cannot enqueue the job: its unique key/);
     },
   },
   {

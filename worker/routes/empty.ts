@@ -19,9 +19,10 @@ const NOT_RUNNING = [...WAITING, "completed", "dead", "cancelled"] as const;
 const CONFIRM = "is the queue's name again: nothing can bring back what goes";
 const confirm = z.string(CONFIRM).describe("The queue's name again.");
 const listOf = (states: readonly string[]) => {
-  const message = `is a list of ${states.join(", ")}`;
+  const names = states.join(", ");
+  const message = `is a list of ${names}`;
   return z
-    .array(z.enum(states as [string, ...string[]], message), message)
+    .array(z.enum(states as [string, ...string[]], `is one of ${names}`), message)
     .min(1, message)
     .optional();
 };

@@ -154,6 +154,11 @@ describe("limits through the API", () => {
     expect((await patched({})).slots.origin).toBe("default");
   });
 
+  it("say of a rate of 0 what is wrong with it, and nothing of a burst that nobody gave", async () => {
+    const refused = await problem(await patch({ rateLimit: { limit: 0, per: "1s" } }), 400, "invalid_request");
+    expect(refused.errors!.map(({ path }) => path)).toEqual(["rateLimit.limit"]);
+  });
+
   it("refuse a task that is not known with 422, but let go of one that is gone", async () => {
     const refused = await problem(await patch({ slots: 7, tasks: { gret: { concurrency: 1 } } }), 422, "unknown_task");
     expect(refused.errors).toEqual([{ path: "tasks.gret", message: 'is not known; did you mean "greet"?' }]);

@@ -141,7 +141,8 @@ describe("bad input", () => {
     for (const body of [{ confirm: "q" }, {}, { confirm: null }]) {
       await problem(await destroy("q-safe", body), 400, "invalid_request");
     }
-    await problem(await ask("/v1/queues/q-safe", { method: "DELETE" }), 415, "unsupported_media_type");
+    const bare = await problem(await ask("/v1/queues/q-safe", { method: "DELETE" }), 415, "unsupported_media_type");
+    expect(bare.detail).toContain("The body is missing");
     await problem(await destroy("nowhere", { confirm: "nowhere" }), 404, "not_found");
     await problem(await destroy("q-never", { confirm: "q-never" }), 404, "not_found");
     await problem(await ask("/v1/queues/nowhere/purge", { body: { confirm: "nowhere" } }), 404, "not_found");
