@@ -8,11 +8,12 @@ import type { DriveAsk } from "./drive.ts";
 import type { Millrace } from "./millrace.ts";
 import { type Keyed, keyValue } from "./requests.ts";
 
-export const ROUNDS = 12;
+/** Many short ones: what else the machine does then falls on all queues alike. */
+export const ROUNDS = 40;
 /** Jobs a claim, and claims a round. */
 export const CLAIMS = [
-  { want: 100, calls: 10 },
-  { want: 10, calls: 40 },
+  { want: 100, calls: 4 },
+  { want: 10, calls: 16 },
 ] as const;
 export const WAKES = 3;
 

@@ -27,8 +27,8 @@ import { countKeyed } from "./limits-rows.ts";
 import { type Millrace, startMillrace } from "./millrace.ts";
 import type { SuiteReport } from "./report.ts";
 
-const ENQUEUES_A_ROUND = 5;
-const GETS_A_ROUND = 20;
+const ENQUEUES_A_ROUND = 2;
+const GETS_A_ROUND = 5;
 
 /** Ms a call, one value a round. */
 export type Times = { [name: string]: number[] };
