@@ -83,7 +83,10 @@ function loadLanes(sql: Sql, books: Books): void {
       fairKey: row.fair_key === null ? null : String(row.fair_key),
     };
     const lane = addLane(books, Number(row.id), spec);
-    if (Number(row.ready) > 0) countReady(books, lane, Number(row.ready));
+    if (Number(row.ready) === 0) continue;
+    countReady(books, lane, Number(row.ready));
+    // Found in use: an eviction alone is no reason to read all jobs.
+    books.lanesSwept += 2;
   }
 }
 

@@ -82,7 +82,7 @@ export function decideTickets(tx: Tx): Channel[] {
   const tickets: Channel[] = [];
   if (books.paused) return tickets;
   openGates(tx);
-  let room = setting(books, "maxSessions") - liveSessions(tx, null);
+  const room = setting(books, "maxSessions") - liveSessions(tx, null);
   for (const channel of CHANNELS) {
     const { startable, opensAt } = startableIn(tx, channel);
     const state = books.channels[channel];
@@ -98,13 +98,14 @@ export function decideTickets(tx: Tx): Channel[] {
     state.ticketsAt = sent;
     // Looked at again when the first of those that are on their way is given up.
     tx.due((sent[0] ?? tx.now) + state.intervalMs);
-    const wanted = Math.min(Math.ceil(startable / jobsPerShift(tx, channel)), room) - sent.length - expected.visitors;
+    const needed = Math.ceil(startable / jobsPerShift(tx, channel)) - expected.visitors;
+    // The room is not shared out: a channel that could fill it alone would leave the other no ticket.
+    const wanted = Math.min(needed, room) - sent.length;
     for (let i = 0; i < wanted; i++) {
       sent.push(tx.now);
       state.unanswered ??= { since: tx.now, tickets: 0 };
       state.unanswered.tickets += 1;
       tickets.push(channel);
-      room -= 1;
     }
   }
   books.metrics.ticketsSent += tickets.length;

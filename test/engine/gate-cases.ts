@@ -163,4 +163,18 @@ export const GATES: Case[] = [
       });
     },
   },
+  {
+    name: "a restart is no reason to look for lanes that nobody uses, where all are used",
+    run(queue) {
+      const templates = Array.from({ length: 1_000 }, (_, k) => ({ ...TEMPLATE, keys: { user: `u${k}` } }));
+      const jobs = templates.map((_, k): [number, null] => [k, null]);
+      queue.enqueue({ templates, jobs, requestId: null, idempotency: null });
+      const sweeps = () => queue.statements(() => queue.add()).filter((sql) => sql.startsWith("DELETE FROM lanes"));
+      queue.restart();
+      expect(sweeps()).toEqual([]);
+      for (let i = 0; i < 3; i++) queue.turn("s", { settle: queue.claim("s").map(done) });
+      queue.restart();
+      expect(sweeps()).toHaveLength(1);
+    },
+  },
 ];

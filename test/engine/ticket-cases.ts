@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { configure } from "../../durable-objects/engine/operate.ts";
+import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
 import type { Case } from "./queue.ts";
 
 export const TICKETS: Case[] = [
@@ -42,12 +42,35 @@ export const TICKETS: Case[] = [
     },
   },
   {
+    name: "the place of a session that has left is filled, however many others are expected back",
+    run(queue) {
+      queue.write((tx) => configure(tx, {}, { maxSessions: 4 }));
+      queue.add({}, 1_000);
+      for (const session of ["a", "b", "c"]) queue.claim(session, 1, { channel: "short" });
+      const [last] = queue.claim("d", 1, { channel: "short" });
+      expect(queue.effects.tickets).toEqual([]);
+      queue.turn("d", { channel: "short", settle: [{ seq: last![0], fence: last![1], outcome: "completed" }] });
+      expect(queue.effects.tickets).toEqual(["short"]);
+    },
+  },
+  {
     name: "long tasks have tickets of their own",
     run(queue) {
       queue.add({ timeoutMs: 30_000 });
       expect(queue.effects.tickets).toEqual(["short"]);
       queue.add({ timeoutMs: 30_001 });
       expect(queue.effects.tickets).toEqual(["long"]);
+    },
+  },
+  {
+    name: "and are sent beside as many short ones as there may be sessions",
+    run(queue) {
+      queue.write((tx) => configure(tx, {}, { maxSessions: 2 }));
+      queue.write((tx) => pause(tx, null));
+      queue.add({}, 1_000);
+      queue.add({ timeoutMs: 60_000 });
+      queue.write(resume);
+      expect(queue.effects.tickets).toContain("long");
     },
   },
   {
