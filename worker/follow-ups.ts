@@ -61,7 +61,8 @@ async function blame(config: Config, { queue, jobs, places }: Group, of: number,
   for (const [index, job] of jobs.entries()) {
     const alone = await resolveJobs(config, { queue, jobs: [job], actor: null, parsed: true, single: true });
     if (alone.ok) continue;
-    const why = (alone.errors ?? []).map(({ path, message }) => `${path} ${message}`).join("; ");
+    const fields = alone.code === "unknown_task" ? [] : (alone.errors ?? []);
+    const why = fields.map(({ path, message }) => `${path} ${message}`).join("; ");
     return `Follow-up job ${places[index]! + 1} of ${of} (task "${job.task}") was refused: ${alone.detail} ${why}`.trim();
   }
   return `The ${jobs.length} follow-up jobs for queue "${queue}" were refused together: ${whole.detail}`;

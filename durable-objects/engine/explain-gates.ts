@@ -106,7 +106,8 @@ function limitGate(tx: Tx, lane: Lane, closed: Closed): ExplainedGate {
   switch (why) {
     case "key_paused": {
       const { since, reason } = tx.books.closures.get(closed.gate.key)!;
-      const because = reason === null ? "" : `: ${reason}`;
+      const said = reason === "rate_limited" ? "a handler called ctx.rateLimited" : reason;
+      const because = said === null ? "" : `: ${said}`;
       return gate(why, `${capital(ownerOf(lane, closed.gate))} is closed until ${at(until!)}${because}.`, since, until);
     }
     case "concurrency": {

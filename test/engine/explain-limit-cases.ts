@@ -104,6 +104,14 @@ export const EXPLAIN_LIMITS: Case[] = [
         since,
         until: since + 60_000,
       });
+      const [slow] = queue.add({ keys: { vendor: "z" } });
+      queue.claim("s");
+      const told = { outcome: "snoozed" as const, forMs: 9_000, rateLimited: { kind: "vendor", forMs: 9_000 } };
+      queue.turn("s", { settle: [{ seq: slow!, fence: 1, ...told }] });
+      const details = why(queue, slow!).gates.map(({ detail }) => detail);
+      expect(details).toContain(
+        `Key vendor "z" is closed until ${iso(queue.now + 9_000)}: a handler called ctx.rateLimited.`,
+      );
     },
   },
   {
