@@ -1,8 +1,9 @@
-import type { EnqueueInput, JobTemplate, WireOutcome } from "../../client/wire.ts";
+import type { EnqueueInput, JobTemplate, Parcel, WireOutcome } from "../../client/wire.ts";
 import type { Cause } from "./host.ts";
+import { fromCompletion } from "./ledger.ts";
 import type { Model, ModelJob } from "./model.ts";
 import type { LiveRow, SessionRow } from "./tables.ts";
-import type { Place, Resolved } from "./uniques.ts";
+import { type Place, placeOf, type Resolved } from "./uniques.ts";
 
 /** Jobs that one transaction makes or changes, each because somebody asked for it. */
 export class Arrivals {
@@ -25,6 +26,7 @@ export class Arrivals {
   ): ModelJob[] {
     if (cause?.kind === "enqueue") return this.#enqueued(cause, fresh, rows);
     if (cause?.kind === "exchange") return this.#followed(cause.input, fresh, rows, where);
+    if (cause?.kind === "deliver") return this.#delivered(cause.parcels, fresh, rows);
     if (fresh.length > 0) this.#model.fail("durable", `job ${fresh[0]!.seq} came from nowhere`);
     return [];
   }
@@ -36,7 +38,7 @@ export class Arrivals {
   ): ModelJob[] {
     const model = this.#model;
     const { input } = cause;
-    const { expected, resolved } = model.ask(input, this.#now, fresh.length === 0);
+    const { expected, resolved } = model.ask(input, this.#now, rows.size === 0);
     cause.expected = expected;
     if (!resolved) {
       const invariant = expected.refused ? "unique" : "once";
@@ -59,13 +61,38 @@ export class Arrivals {
     const asked: JobTemplate[] = [];
     for (const { parent, groups } of completions(model, input, this.#sessions)) {
       for (const { queue, templates, jobs } of groups) {
-        if (queue !== model.queue) continue;
-        for (const [template] of jobs) asked.push({ ...templates[template]!, parent });
+        for (const [template, mark] of jobs) {
+          const wanted = templates[template]!;
+          if (queue === model.queue) asked.push({ ...wanted, parent });
+          else model.ledger.owe(mark!, model.queue, queue, fromCompletion(wanted, parent, this.#now));
+        }
       }
     }
     const resolved = model.uniques.resolve(asked, this.#now, where, false)!;
     this.#carriedOut(resolved, fresh, rows);
     return [...resolved.changed.keys()];
+  }
+
+  /** Jobs that come from other queues: each parcel once, and only what was owed. */
+  #delivered(parcels: Parcel[], fresh: LiveRow[], rows: Map<number, LiveRow | null>): ModelJob[] {
+    const model = this.#model;
+    const changed: ModelJob[] = [];
+    const left = [...fresh];
+    for (const [source, body] of parcels) {
+      const { jobs } = JSON.parse(body) as { jobs: [number, string][] };
+      const taken = jobs.map(([, mark]) => model.ledger.take(mark, model.queue));
+      model.expect(!taken.includes(null), "follow-ups", () => `${source} brings ${body}, which nobody owes`);
+      const asked = taken.filter((owed) => owed !== "again" && owed !== null);
+      const resolved = model.uniques.resolve(asked, this.#now, placeOf, false)!;
+      this.#carriedOut(resolved, left.splice(0, resolved.created.length), rows);
+      changed.push(...resolved.changed.keys());
+    }
+    model.expect(
+      left.length === 0,
+      "follow-ups",
+      () => `parcels made ${left.map(({ seq }) => seq)} beside what is owed`,
+    );
+    return changed;
   }
 
   #carriedOut({ created, changed, answers }: Resolved, fresh: LiveRow[], rows: Map<number, LiveRow | null>) {

@@ -14,6 +14,7 @@ export type Cause =
   | { kind: "enqueue"; input: EnqueueInput; expected?: Expected }
   | { kind: "exchange"; input: ExchangeInput; seen?: unknown }
   | { kind: "pauseKey"; of: string; value: string; forMs: number }
+  | { kind: "deliver"; parcels: Parcel[] }
   | { kind: "other" }
   | null;
 

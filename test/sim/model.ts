@@ -1,4 +1,5 @@
 import { type EnqueueInput, type JobRecord, type JobTemplate, readOptions, type Settings } from "../../client/wire.ts";
+import type { Ledger } from "./ledger.ts";
 import { Limits, type Passage } from "./limits.ts";
 import { Orderings } from "./orderings.ts";
 import { Shares } from "./shares.ts";
@@ -39,7 +40,7 @@ export interface ModelJob {
 interface Made {
   at: number;
   answers: { seq: number; outcome: string }[];
-  /** Nothing was made, so a restart forgets it. */
+  /** No job was made that could note it, so a restart forgets it. */
   nothing: boolean;
 }
 
@@ -54,6 +55,7 @@ const MINUTE = 60_000;
 /** The reference: jobs, ends, requests and what may happen to them, in plain maps. */
 export class Model {
   readonly queue: string;
+  readonly ledger: Ledger;
   readonly jobs = new Map<number, ModelJob>();
   /** Those of them that are unfinished. */
   readonly living = new Map<number, ModelJob>();
@@ -82,8 +84,9 @@ export class Model {
   /** When each operation was asked for last, as `<kind> <seq>`. */
   readonly #begun = new Map<string, number>();
 
-  constructor(queue: string) {
+  constructor(queue: string, ledger: Ledger) {
     this.queue = queue;
+    this.ledger = ledger;
   }
 
   fail(invariant: Invariant, detail: string): void {
@@ -143,11 +146,11 @@ export class Model {
     return Math.max(job.live?.fence ?? 0, ...job.ends.map((end) => end.fence), 0);
   }
 
-  /** What a request must come to, and what of it must be made or changed; null: it was made before. */
-  ask(input: EnqueueInput, now: number, nothingMade: boolean): { expected: Expected; resolved: Resolved | null } {
+  /** What a request must come to, and what of it must be made or changed; null: it was made before. `idle`: nothing moves. */
+  ask(input: EnqueueInput, now: number, idle: boolean): { expected: Expected; resolved: Resolved | null } {
     const before = this.#known(this.keys, input.idempotency?.key ?? null, now, 24 * 60 * MINUTE);
     const again = before ?? this.#known(this.requests, input.requestId, now, 5 * MINUTE);
-    if (again && !(again.nothing && !before && !nothingMade)) {
+    if (again && !(again.nothing && !before && !idle)) {
       return { expected: { refused: false, answers: again.answers }, resolved: null };
     }
     const asked = input.jobs.map(([template]) => input.templates[template]!);

@@ -5,6 +5,7 @@ import type { Clock } from "./clock.ts";
 import type { Features } from "./features.ts";
 import { type Faults, SimHistory } from "./history.ts";
 import { type Cause, type Hooks, Host } from "./host.ts";
+import type { Ledger } from "./ledger.ts";
 import { Model } from "./model.ts";
 import { Network } from "./network.ts";
 import { Observer, type Seen } from "./observer.ts";
@@ -19,6 +20,9 @@ export interface Surroundings {
   features: Features;
   hooks: Hooks;
   note(text: string): void;
+  ledger: Ledger;
+  /** The names of all queues. */
+  queues: readonly string[];
   /** Carries parcels from one queue to another. */
   deliver(queue: string, parcels: Parcel[]): Promise<ParcelReply[]>;
 }
@@ -33,6 +37,8 @@ export class Site {
   readonly faults: Faults;
   readonly features: Features;
   readonly note: (text: string) => void;
+  readonly ledger: Ledger;
+  readonly queues: readonly string[];
   readonly model: Model;
   readonly history: SimHistory;
   readonly network: Network;
@@ -46,14 +52,16 @@ export class Site {
   #nextPokeAt = SWEEP_MS;
 
   constructor(queue: string, around: Surroundings, settings: CodeSettings) {
-    const { clock, random, faults, features, hooks, note } = around;
+    const { clock, random, faults, features, hooks, note, ledger } = around;
     this.queue = queue;
     this.clock = clock;
     this.random = random;
     this.faults = faults;
     this.features = features;
     this.note = (text) => note(`${queue} ${text}`);
-    this.model = new Model(queue);
+    this.ledger = ledger;
+    this.queues = around.queues;
+    this.model = new Model(queue, ledger);
     this.history = new SimHistory(clock, random, faults);
     this.network = new Network(clock, random, faults);
     const observer = (): Observer => {
@@ -142,7 +150,7 @@ export class Site {
   /** Whether every job has ended, nobody works, and the history has all of it. */
   drained(): boolean {
     for (const consumer of this.consumers) if (consumer.dead) this.consumers.delete(consumer);
-    if (this.model.living.size > 0 || this.consumers.size > 0) return false;
+    if (this.model.living.size > 0 || this.consumers.size > 0 || this.ledger.owes(this.queue) > 0) return false;
     for (const row of this.model.outbox.values()) {
       for (const [seq, fence] of row.kind === "history" || row.kind === "sent" ? row.entries : []) {
         const gone = (this.history.forgotten.get(seq) ?? -1) >= fence;
@@ -161,6 +169,6 @@ export class Site {
     const jobs = [...this.model.living.values()].map(
       ({ seq, live }) => `${seq} ${live!.task} ${live!.state} due ${live!.wake_at}`,
     );
-    return `${this.queue} is not done in the end: jobs [${jobs}], ${this.consumers.size} sessions, ${this.model.outbox.size} outbox rows`;
+    return `${this.queue} is not done in the end: jobs [${jobs}], ${this.consumers.size} sessions, ${this.model.outbox.size} outbox rows, ${this.ledger.owes(this.queue)} owed`;
   }
 }

@@ -1,4 +1,4 @@
-import type { EnqueueInput, SettingsPatch } from "../../client/wire.ts";
+import type { BulkInput, EnqueueInput, SettingsPatch } from "../../client/wire.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
 import type { Cause } from "./host.ts";
 import type { Site } from "./site.ts";
@@ -17,6 +17,7 @@ export const MIX = {
   limit: 6,
   pauseKey: 5,
   keys: 2,
+  bulk: 5,
   poke: 2,
   get: 8,
   list: 3,
@@ -71,6 +72,8 @@ export class Users {
         return this.#pauseKey();
       case "keys":
         return this.#keys();
+      case "bulk":
+        return this.#bulk();
       case "poke":
         return site.poke();
       case "describe": {
@@ -213,6 +216,31 @@ export class Users {
       });
     }
     return random.pick(patches);
+  }
+
+  /** One thing done to several jobs, as they were found or changed since. */
+  async #bulk(): Promise<void> {
+    const { random, network, host, model, features, clock } = this.#site;
+    if (!features.bulk) return;
+    const action = random.pick(["cancel", "retry", "delete", "reschedule", "setPriority"] as const);
+    const seqs = new Set(Array.from({ length: random.int(1, 12) }, () => this.#someJob()));
+    const jobs = [...seqs].map((seq): [number, number] => {
+      const job = model.jobs.get(seq);
+      return [seq, (job ? model.maxFence(job) : 0) + (random.chance(0.1) ? random.pick([-1, 1]) : 0)];
+    });
+    for (const seq of seqs) model.begin(action === "delete" ? "remove" : action, seq);
+    const input: BulkInput = {
+      action,
+      jobs,
+      states: random.pick([null, null, ["ready", "scheduled"], ["blocked"], ["dead", "cancelled"], ["retrying"]]),
+      runAt: action === "reschedule" ? clock.wall() + random.int(-5_000, 120_000) : null,
+      priority: action === "setPriority" ? random.int(-2, 6) : null,
+    };
+    const answers = await network.call(() =>
+      host.call({ kind: "other" }, (shell) => shell.bulk(structuredClone(input))),
+    );
+    const right = answers.length === jobs.length;
+    model.expect(right, "told", () => `${answers.length} answers tell of ${jobs.length} jobs`);
   }
 
   async #pauseKey(): Promise<void> {

@@ -11,10 +11,12 @@ const TICKET_MS_MAX = 600_000;
 const BACK_MS = 7_000;
 /** A flush may be under way for a minute, or wait five after a failure. */
 const FLUSH_MS = 370_000;
+/** A delivery may be under way, or wait for five minutes after a failure. */
+const DELIVERY_MS = 370_000;
 
 /** What the checks below depend on; none of them comes to fail by time alone. */
-function standing({ host, model }: Site): string {
-  return `${model.changes} ${host.alarmAt} ${host.alarmBusy} ${host.alarmLost}`;
+function standing({ host, model, ledger, queue }: Site): string {
+  return `${ledger.owes(queue)} ${model.changes} ${host.alarmAt} ${host.alarmBusy} ${host.alarmLost}`;
 }
 
 /** While anything is due or will be, an alarm is set for it; and somebody comes for work that nothing closes. */
@@ -48,6 +50,8 @@ export function checkArmed(site: Site): void {
     );
     if (!flushed) armedFor(now + FLUSH_MS, "armed", () => `outbox row ${row.id} is to be flushed`);
   }
+  if (site.ledger.owes(site.queue) > 0)
+    armedFor(now + DELIVERY_MS, "armed", () => "follow-up jobs are to be delivered");
   if (!model.paused) checkVisitors(site, now, armedFor);
 }
 

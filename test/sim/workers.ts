@@ -1,7 +1,8 @@
 import { runSession } from "../../client/session.ts";
-import type { ExchangeInput, ExchangeReply, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
+import type { ExchangeInput, ExchangeReply, FollowUps, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
 import { readConfig } from "../../worker/config.ts";
 import { exchangeByRpc } from "../../worker/exchange.ts";
+import { KINDS } from "./demand.ts";
 import type { Site } from "./site.ts";
 import { simTasks } from "./tasks.ts";
 
@@ -47,8 +48,21 @@ export class Consumer {
     this.over = true;
   }
 
-  #exchange(input: ExchangeInput): Promise<ExchangeReply> {
+  readonly #asked = new Map<string, FollowUps[] | undefined>();
+
+  /** What the handler asked for, the same however often its outcome is sent. */
+  #withFollowUps(outcome: WireOutcome): WireOutcome {
+    if (outcome.outcome !== "completed") return outcome;
+    const { random, features, ledger, queues, clock } = this.#site;
+    const attempt = `${outcome.seq}/${outcome.fence}`;
+    if (!this.#asked.has(attempt)) this.#asked.set(attempt, ledger.draw(random, features, queues, clock.wall()));
+    const enqueue = this.#asked.get(attempt);
+    return enqueue ? { ...outcome, enqueue } : outcome;
+  }
+
+  #exchange(asked: ExchangeInput): Promise<ExchangeReply> {
     const site = this.#site;
+    const input = { ...asked, settle: asked.settle.map((outcome) => this.#withFollowUps(outcome)) };
     return this.#here(site.network.call(() => site.exchange(structuredClone(input))));
   }
 
@@ -119,15 +133,23 @@ export class Rogue {
   }
 
   #outcome(seq: number, fence: number): WireOutcome {
-    const { random } = this.#site;
+    const { random, features, ledger, queues, clock } = this.#site;
+    const enqueue = ledger.draw(random, features, queues, clock.wall());
+    const kind = random.pick(KINDS);
     const error = { name: "Rogue", message: "x".repeat(random.pick([1, 600])), stack: null };
     return random.pick<WireOutcome>([
       { seq, fence, outcome: "completed", result: '"rogue"' },
-      { seq, fence, outcome: "completed" },
+      { seq, fence, outcome: "completed", ...(enqueue ? { enqueue } : {}) },
       { seq, fence, outcome: "failed", error },
       { seq, fence, outcome: "failed", error, retryInMs: random.int(0, 9_000) },
       { seq, fence, outcome: "dead", error },
-      { seq, fence, outcome: "snoozed", forMs: random.int(0, 9_000) },
+      {
+        seq,
+        fence,
+        outcome: "snoozed",
+        forMs: random.int(0, 9_000),
+        ...(features.closures ? { rateLimited: { kind, forMs: random.pick([1, 3_000, 60_000]) } } : {}),
+      },
       { seq, fence, outcome: "released" },
       { seq, fence, outcome: "declined", code: "unknown_task" },
       { seq, fence, outcome: "cancelled", reason: "rogue" },

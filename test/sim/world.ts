@@ -3,6 +3,7 @@ import { Clock } from "./clock.ts";
 import { drawFeatures, type Features } from "./features.ts";
 import type { Faults } from "./history.ts";
 import type { Hooks } from "./host.ts";
+import { Ledger } from "./ledger.ts";
 import { Random } from "./random.ts";
 import { Site } from "./site.ts";
 import { MIX, type Operation, Users } from "./users.ts";
@@ -52,6 +53,7 @@ export class World {
     this.features = options.features ?? drawFeatures(options.seed);
     this.faults = { level: this.random.pick([0.3, 1, 1, 2]) };
     const { clock, random, faults, features } = this;
+    const queues = features.followUps ? ["mail", "errands"] : ["mail"];
     const around = {
       clock,
       random,
@@ -59,10 +61,12 @@ export class World {
       features,
       hooks: options.hooks ?? {},
       note: (text: string) => this.note(text),
+      ledger: new Ledger(),
+      queues,
       deliver: (queue: string, parcels: Parcel[]) => this.#deliver(queue, parcels),
     };
-    const mail = new Site("mail", around, {});
-    this.sites = [mail];
+    this.sites = queues.map((queue) => new Site(queue, around, {}));
+    const [mail] = this.sites as [Site];
     this.#users = new Users(mail);
     this.#rogues = [new Rogue(mail, "rogue1"), new Rogue(mail, "rogue2")];
     this.#acting = this.sites.length;
@@ -113,7 +117,7 @@ export class World {
   async #deliver(queue: string, parcels: Parcel[]): Promise<ParcelReply[]> {
     const site = this.sites.find((one) => one.queue === queue);
     if (!site) throw new Error(`There is no queue ${queue}`);
-    return site.network.call(() => site.host.call({ kind: "other" }, (shell) => shell.deliver(parcels)));
+    return site.network.call(() => site.host.call({ kind: "deliver", parcels }, (shell) => shell.deliver(parcels)));
   }
 
   #check(): void {
