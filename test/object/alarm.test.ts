@@ -1,5 +1,6 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
+import { SCHEMA_VERSION } from "../../durable-objects/engine/schema.ts";
 import { faults } from "../support/runtime-worker.ts";
 import {
   alarmAt,
@@ -207,11 +208,11 @@ describe("the alarm never throws", () => {
     await evictDurableObject(stub);
     await until(async () => faults.logged.some(({ event }) => event === "alarm_failed"));
     expect(await alarmAt(stub)).toBeGreaterThan(Date.now());
-    await expect(enqueue(stub)).rejects.toThrow("its storage has schema 99, this code knows up to 2");
+    await expect(enqueue(stub)).rejects.toThrow(`its storage has schema 99, this code knows up to ${SCHEMA_VERSION}`);
     await expect(stateOf(stub, 1)).rejects.toThrow("Deploy the newer code again");
     expect(await rows(stub, "SELECT state FROM jobs")).toEqual([{ state: "scheduled" }]);
 
-    await rows(stub, "UPDATE meta SET value = '1' WHERE key = 'schema'");
+    await rows(stub, `UPDATE meta SET value = '${SCHEMA_VERSION}' WHERE key = 'schema'`);
     await runDurableObjectAlarm(stub);
     expect(await stateOf(stub, 1)).toBe("ready");
   });

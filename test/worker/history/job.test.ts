@@ -11,7 +11,11 @@ describe("a record as a job", () => {
     const job = toJob("emails", 0, {
       ...record({ seq: 4711, failures: 1, attempts: JSON.stringify([attempt]), progress: '{"percent":4,"note":null}' }),
       error: '{"name":"E","message":"no","stack":null}',
-      options: JSON.stringify({ maxAttempts: 5, tags: ["x"], meta: { a: 1 }, actor: "me", version: "v1" }),
+      options: JSON.stringify({
+        ...{ maxAttempts: 5, tags: ["x"], meta: { a: 1 }, actor: "me", version: "v1" },
+        ...{ keys: { tenant: "acme" }, orderingKey: "o", fairKey: "f", deadlineAt: NOW },
+        ...{ unique: { key: "u" }, schedule: { name: "nightly", instant: NOW }, parent: "a:0:1" },
+      }),
     });
     expect(job).toEqual({
       id: "emails:0:4711",
@@ -48,9 +52,14 @@ describe("a record as a job", () => {
       tags: ["x"],
       meta: { a: 1 },
       actor: "me",
-      schedule: null,
-      parent: null,
+      schedule: "nightly",
+      parent: "a:0:1",
       version: "v1",
+      keys: { tenant: "acme" },
+      orderingKey: "o",
+      fairKey: "f",
+      uniqueKey: "u",
+      deadline: AT,
     });
   });
 
