@@ -5,9 +5,9 @@
  * All of it is memory, and only a matter of speed: after an eviction every lane stands in the open line again, and is
  * parked when a claim meets its closed gate.
  *
- * A gate that opens sends one lane, the best of its line, to the open line. When that lane has been dealt with, the
- * next follows while the gate is open: so the best of a line always stands for it, and a gate that frees one slot
- * does not wake ten thousand lanes.
+ * A gate that opens sends one lane, the best of its line that could start, to the open line. When that lane has been
+ * dealt with, or another may be better, the next follows while the gate is open: so the best of a line always stands
+ * for it, and a gate that frees one slot does not wake ten thousand lanes.
  *
  * @module
  */
