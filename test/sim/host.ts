@@ -1,6 +1,14 @@
-import type { EnqueueInput, ExchangeInput, ExchangeReply, Parcel, ParcelReply, Ticket } from "../../client/wire.ts";
+import type {
+  EnqueueInput,
+  ExchangeInput,
+  ExchangeReply,
+  Parcel,
+  ParcelReply,
+  ScheduleInput,
+  Ticket,
+} from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
-import type { CodeSettings, Sql, Storage } from "../../durable-objects/engine/ports.ts";
+import type { CodeSchedules, CodeSettings, Sql, Storage } from "../../durable-objects/engine/ports.ts";
 import type { ShellPorts } from "../../durable-objects/ports.ts";
 import { QueueShell } from "../../durable-objects/shell.ts";
 import { nodeStorage } from "../support/node-storage.ts";
@@ -15,6 +23,14 @@ export type Cause =
   | { kind: "exchange"; input: ExchangeInput; seen?: unknown }
   | { kind: "pauseKey"; of: string; value: string; forMs: number }
   | { kind: "deliver"; parcels: Parcel[] }
+  | {
+      kind: "schedule";
+      verb: "put" | "remove" | "run" | "pause" | "resume" | "backfill";
+      name: string;
+      input?: ScheduleInput;
+      from?: number;
+      to?: number;
+    }
   | { kind: "other" }
   | null;
 
@@ -31,6 +47,8 @@ export interface Incarnation {
   dead: boolean;
   /** The latest instant that it has read. */
   now: number;
+  /** What its code declares; null once the model has been told. */
+  code: ReadonlyMap<string, ScheduleInput> | null;
   engine: Engine;
   shell: QueueShell;
   ready: Promise<void>;
@@ -45,6 +63,8 @@ export interface HostDeps {
   faults: Faults;
   history: SimHistory;
   settings: CodeSettings;
+  /** Schedules that code declares at present. */
+  schedules(): CodeSchedules | null;
   hooks: Hooks;
   sendTickets(tickets: Ticket[]): Promise<void>;
   deliver(queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
@@ -114,12 +134,14 @@ export class Host {
       kill = () => reject(new Error("The object was reset"));
     });
     died.catch(() => {});
-    const incarnation = { dead: false, now: 0, died } as Incarnation;
+    const schedules = this.deps.schedules();
+    const code = schedules?.inputs ?? new Map();
+    const incarnation = { dead: false, now: 0, code, died } as unknown as Incarnation;
     incarnation.kill = () => {
       incarnation.dead = true;
       kill();
     };
-    const ports = this.#ports(incarnation);
+    const ports = { ...this.#ports(incarnation), ...(schedules ? { schedules } : {}) };
     incarnation.engine = new Engine(ports);
     incarnation.shell = new QueueShell(ports, incarnation.engine);
     incarnation.ready = incarnation.shell.start();

@@ -2,6 +2,7 @@ import { type EnqueueInput, type JobRecord, type JobTemplate, readOptions, type 
 import type { Ledger } from "./ledger.ts";
 import { Limits, type Passage } from "./limits.ts";
 import { Orderings } from "./orderings.ts";
+import { Schedules } from "./schedules.ts";
 import { Shares } from "./shares.ts";
 import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
 import { placeOf, type Resolved, startOf, Uniques } from "./uniques.ts";
@@ -65,6 +66,7 @@ export class Model {
   readonly shares = new Shares();
   readonly orderings = new Orderings();
   readonly uniques = new Uniques();
+  readonly schedules = new Schedules();
   running = 0;
   readonly requests = new Map<string, Made>();
   readonly keys = new Map<string, Made>();
@@ -177,21 +179,33 @@ export class Model {
       this.maxSeq = Math.max(this.maxSeq, row.seq);
       const template = asked[index];
       if (!template) return;
-      const job: ModelJob = {
-        seq: row.seq,
-        live: null,
-        ends: [],
-        deleted: false,
-        settled: new Set(),
-        holders: new Map(),
-        acceptedAt: now,
-        ...this.#terms(template, now, now),
-      };
+      const job = this.#newJob(row.seq, template, now);
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
-      this.jobs.set(row.seq, job);
       this.#checkTerms(job, row, now);
       this.stands(job, row);
     }
+  }
+
+  /** A job that was made, and ended, within one transaction. */
+  createEnded(seq: number, template: JobTemplate, now: number): ModelJob {
+    this.expect(seq > this.maxSeq, "ids", () => `job ${seq} was made after job ${this.maxSeq}`);
+    this.maxSeq = Math.max(this.maxSeq, seq);
+    return this.#newJob(seq, template, now);
+  }
+
+  #newJob(seq: number, template: JobTemplate, now: number): ModelJob {
+    const job: ModelJob = {
+      seq,
+      live: null,
+      ends: [],
+      deleted: false,
+      settled: new Set(),
+      holders: new Map(),
+      acceptedAt: now,
+      ...this.#terms(template, now, now),
+    };
+    this.jobs.set(seq, job);
+    return job;
   }
 
   /** A waiting job becomes what was asked for later. */
@@ -242,6 +256,8 @@ export class Model {
     this.expect(row.ordering === orderingKey, "ordering", () => `job ${seq} has key ${row.ordering}`);
     const options = readOptions(row.options);
     this.expect(options.deadlineAt === deadlineAt, "deadline", () => `job ${seq} is over at ${options.deadlineAt}`);
+    const scheduled = JSON.stringify(options.schedule) === JSON.stringify(template.schedule ?? null);
+    this.expect(scheduled, "schedules", () => `job ${seq} is of ${JSON.stringify(options.schedule)}`);
     this.expect(options.parent === parent, "follow-ups", () => `job ${seq} has parent ${options.parent}`);
   }
 

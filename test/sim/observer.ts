@@ -3,7 +3,15 @@ import { checkClaims } from "./claims.ts";
 import type { Cause, Host, Incarnation } from "./host.ts";
 import type { Model } from "./model.ts";
 import { Step } from "./step.ts";
-import { type LiveRow, readMeta, readOutbox, readOutboxKinds, readSessions, readTouched } from "./tables.ts";
+import {
+  type LiveRow,
+  readMeta,
+  readOutbox,
+  readOutboxKinds,
+  readSchedules,
+  readSessions,
+  readTouched,
+} from "./tables.ts";
 
 /** What an exchange came to, for the check of its answer. */
 export interface Seen {
@@ -39,7 +47,7 @@ export class Observer {
     }
     const sessionsBefore = model.sessions;
     const claimed: LiveRow[] = [];
-    if (this.#host.dirty || cause?.kind === "enqueue") {
+    if (this.#host.dirty || cause?.kind === "enqueue" || incarnation.code?.size) {
       this.#host.dirty = false;
       const rows = readTouched(sql);
       model.sessions = readSessions(sql);
@@ -48,7 +56,7 @@ export class Observer {
       const step = new Step(model, incarnation, cause, sessionsBefore, outbox);
       step.settings(meta);
       if (cause?.kind === "pauseKey") model.limits.close(cause.of, cause.value, cause.forMs, incarnation.now);
-      step.changes(rows, claimed);
+      step.changes(rows, readSchedules(sql), claimed);
       step.starts(claimed);
       step.rest();
       this.#outboxKinds();

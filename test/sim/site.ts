@@ -1,5 +1,5 @@
 import type { ExchangeInput, ExchangeReply, LeasedTuple, Parcel, ParcelReply, Ticket } from "../../client/wire.ts";
-import type { CodeSettings } from "../../durable-objects/engine/ports.ts";
+import type { CodeSchedules, CodeSettings } from "../../durable-objects/engine/ports.ts";
 import { checkAnswer } from "./claims.ts";
 import type { Clock } from "./clock.ts";
 import type { Features } from "./features.ts";
@@ -46,6 +46,8 @@ export class Site {
   readonly consumers = new Set<Consumer>();
   /** The rank of the oldest ready job, since a channel had none. */
   readonly readySince = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
+  /** The schedules that the next object's code declares. */
+  code: CodeSchedules | null = null;
   /** What the check of alarms saw last. */
   standing = "";
   #sessions = 0;
@@ -75,6 +77,7 @@ export class Site {
       faults,
       history: this.history,
       settings,
+      schedules: () => this.code,
       hooks,
       sendTickets: (tickets) => this.#sendTickets(tickets),
       deliver: (queue, _partition, parcels) => around.deliver(queue, parcels),

@@ -3,7 +3,15 @@ import { readOptions, type WireOutcome } from "../../client/wire.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Cause, Incarnation } from "./host.ts";
 import type { Model, ModelJob } from "./model.ts";
-import { type LiveRow, type OutboxRow, outcomeFor, type readMeta, type SessionRow } from "./tables.ts";
+import { madeBy } from "./schedules.ts";
+import {
+  type LiveRow,
+  type OutboxRow,
+  outcomeFor,
+  type readMeta,
+  type ScheduleRow,
+  type SessionRow,
+} from "./tables.ts";
 import { type Place, placeOf, placeOfState } from "./uniques.ts";
 
 const SUSPECT_DEAD = 5;
@@ -24,6 +32,7 @@ export class Step {
   readonly #sessions: Map<string, SessionRow>;
   readonly #outbox: OutboxRow[];
   readonly #arrivals: Arrivals;
+  readonly #code: Incarnation["code"];
   readonly #gone = new Map<number, { row: OutboxRow; entry: OutboxRow["entries"][number] }>();
 
   constructor(
@@ -38,6 +47,8 @@ export class Step {
     this.#cause = cause;
     this.#sessions = sessions;
     this.#outbox = outbox;
+    this.#code = incarnation.code;
+    incarnation.code = null;
     this.#arrivals = new Arrivals(model, incarnation.now, sessions);
     for (const row of outbox) for (const entry of row.entries) this.#gone.set(entry[0], { row, entry });
   }
@@ -54,11 +65,12 @@ export class Step {
     model.limits.apply(overrides, this.#now);
   }
 
-  changes(rows: Map<number, LiveRow | null>, claimed: LiveRow[]): void {
+  changes(rows: Map<number, LiveRow | null>, schedules: Map<string, ScheduleRow>, claimed: LiveRow[]): void {
     const model = this.#model;
-    const fresh = [...rows.values()].filter((row): row is LiveRow => row !== null && !model.jobs.has(row.seq));
-    fresh.sort((a, b) => a.seq - b.seq);
-    const arrived = new Set(fresh.map(({ seq }) => seq));
+    const unknown = [...rows.keys()].filter((seq) => !model.jobs.has(seq)).sort((a, b) => a - b);
+    const arrived = new Set(unknown);
+    const others = this.#planned(unknown, rows, schedules);
+    const fresh = unknown.flatMap((seq) => (model.jobs.has(seq) ? [] : (rows.get(seq) ?? [])));
     for (const job of this.#arrivals.arrive(this.#cause, fresh, rows, this.#placeAfterSettles(rows))) {
       arrived.add(job.seq);
     }
@@ -78,10 +90,45 @@ export class Step {
       } else if (after && job.ends.length > 0) this.#reopened(job, after);
       else if (after) model.expect(!job.deleted, "durable", () => `job ${job.seq} was deleted, and is back`);
     }
+    for (const { seq, live } of others) {
+      const gone = live === null || (live.state === "running" && live.cancel_requested_at !== null);
+      model.expect(gone, "schedules", () => `job ${seq} is ${live?.state}, and the next of its schedule is there`);
+    }
     const doubled = model.uniques.check(this.#now);
     if (doubled) model.fail("unique", doubled);
     const disordered = model.orderings.check();
     if (disordered) model.fail("ordering", disordered);
+  }
+
+  /** Jobs that schedules make. Answers with those that have to go for them. */
+  #planned(unknown: number[], rows: Map<number, LiveRow | null>, schedules: Map<string, ScheduleRow>): ModelJob[] {
+    const model = this.#model;
+    const made = unknown.flatMap((seq) => {
+      const options = rows.get(seq)?.options ?? this.#gone.get(seq)?.entry[5];
+      return (options && madeBy(seq, options)) || [];
+    });
+    const code = this.#code;
+    const wrong = model.schedules.transaction(this.#cause, code, schedules, made, this.#now, model.jobs);
+    if (wrong) model.fail("schedules", wrong);
+    const others = model.schedules.othersOf(model.jobs);
+    for (const { seq } of others) model.begin("cancel", seq);
+    for (const one of made) {
+      const template = model.schedules.templateOf(one, this.#now);
+      const row = rows.get(one.seq);
+      if (!template) model.fail("schedules", `job ${one.seq} is of ${one.name}, which is not there`);
+      else if (row) model.create([row], [template], this.#now);
+      else this.#endAtOnce(model.createEnded(one.seq, template, this.#now));
+    }
+    return others;
+  }
+
+  /** Made for one instant, and cancelled for the next, within one transaction. */
+  #endAtOnce(job: ModelJob): void {
+    const { row, entry } = this.#gone.get(job.seq)!;
+    this.#gone.delete(job.seq);
+    const [, fence, task, state] = entry;
+    this.#model.expect(state === "cancelled", "schedules", () => `job ${job.seq} ended ${state} at once`);
+    this.#model.end(job, task, { fence, state, kept: row.kind === "history" });
   }
 
   /** Where a job is when the settles of an exchange are done, and its claims are not. */

@@ -41,8 +41,13 @@ export interface OutboxRow {
   id: number;
   kind: string;
   createdAt: number;
-  /** `[seq, fence, task, state, reason]` of each. */
-  entries: [number, number, string, string, string | null][];
+  /** Of each that ended; `options` is JSON text. */
+  entries: [seq: number, fence: number, task: string, state: string, reason: string | null, options: string][];
+}
+
+export interface ScheduleRow {
+  nextAt: number | null;
+  paused: boolean;
 }
 
 const JOBS = `SELECT seq, lanes.task AS task, channel, state, reason, priority, rank, wake_at, expires_at, fence, failures,
@@ -91,13 +96,24 @@ export function readOutbox(sql: Sql, after: number): OutboxRow[] {
     kind: String(row.kind),
     createdAt: Number(row.created_at),
     entries: (JSON.parse(String(row.body)) as Entry[]).map(([seq, fence, task, state, , , body]) => {
-      const reason = row.kind === "delete" ? null : (JSON.parse(body) as (string | null)[])[REASON]!;
-      return [seq, fence, task, state, reason];
+      const parsed = row.kind === "delete" ? [] : (JSON.parse(body) as (string | null)[]);
+      return [seq, fence, task, state, parsed[REASON] ?? null, parsed[OPTIONS] ?? "{}"];
     }),
   }));
 }
 
 const REASON = ENTRY_BODY.indexOf("reason");
+const OPTIONS = ENTRY_BODY.indexOf("options");
+
+export function readSchedules(sql: Sql): Map<string, ScheduleRow> {
+  const rows = sql.exec("SELECT name, next_at, paused FROM schedules");
+  return new Map(
+    rows.map((row) => [
+      String(row.name),
+      { nextAt: row.next_at === null ? null : Number(row.next_at), paused: row.paused !== null },
+    ]),
+  );
+}
 
 export function readOutboxKinds(sql: Sql): Map<number, string> {
   return new Map(sql.exec("SELECT id, kind FROM outbox").map((row) => [Number(row.id), String(row.kind)]));

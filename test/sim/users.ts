@@ -1,6 +1,7 @@
 import type { BulkInput, EnqueueInput, SettingsPatch } from "../../client/wire.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
 import type { Cause } from "./host.ts";
+import { Planners } from "./planners.ts";
 import type { Site } from "./site.ts";
 
 const MINUTE = 60_000;
@@ -18,6 +19,7 @@ export const MIX = {
   pauseKey: 5,
   keys: 2,
   bulk: 5,
+  schedule: 7,
   poke: 2,
   get: 8,
   list: 3,
@@ -74,6 +76,8 @@ export class Users {
         return this.#keys();
       case "bulk":
         return this.#bulk();
+      case "schedule":
+        return new Planners(this.#site).act();
       case "poke":
         return site.poke();
       case "describe": {

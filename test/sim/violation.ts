@@ -16,6 +16,7 @@ export type Invariant =
   | "unique"
   | "deadline"
   | "follow-ups"
+  | "schedules"
   | "suspects"
   | "cancelled"
   | "expiry"

@@ -50,6 +50,7 @@ export function checkArmed(site: Site): void {
     );
     if (!flushed) armedFor(now + FLUSH_MS, "armed", () => `outbox row ${row.id} is to be flushed`);
   }
+  for (const { name, at } of model.schedules.dueBy()) armedFor(at, "armed", () => `schedule ${name} is due at ${at}`);
   if (site.ledger.owes(site.queue) > 0)
     armedFor(now + DELIVERY_MS, "armed", () => "follow-up jobs are to be delivered");
   if (!model.paused) checkVisitors(site, now, armedFor);

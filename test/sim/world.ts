@@ -178,7 +178,12 @@ export class World {
   #calm(): void {
     this.note("calm");
     this.faults.level = 0;
-    for (const site of this.sites) this.#open(site);
+    for (const site of this.sites) {
+      // A deploy without schedules.
+      site.code = null;
+      site.host.evict();
+      this.#open(site);
+    }
   }
 
   #open(site: Site): void {
@@ -186,6 +191,9 @@ export class World {
     const open = async (): Promise<void> => {
       await site.host.call(other, (shell) => shell.resume());
       await site.host.call(other, (shell) => shell.configure({ concurrency: null, maxSessions: null }));
+      for (const name of site.model.schedules.names()) {
+        await site.host.call({ kind: "schedule", verb: "remove", name }, (shell) => shell.removeSchedule(name));
+      }
       this.#acting -= 1;
     };
     void open().catch(() => this.clock.in(1_000, () => this.#open(site)));
