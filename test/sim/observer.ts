@@ -25,7 +25,7 @@ export interface Seen {
 }
 
 /** The check of the books costs more than all others. */
-const BOOKS_EVERY = 4;
+const BOOKS_EVERY = 12;
 
 /** Compares the tables after each transaction with those before: every change must be one that may happen. */
 export class Observer {
