@@ -51,10 +51,10 @@ export function insertJobs(tx: Tx, templates: Stored[], jobs: NewRow[], request:
   const firstSeq = tx.books.nextSeq;
   const tuples = templates.map((t, index) => tupleOf(t, index));
   // Templates that do not fit one value together go with the jobs that use them.
-  const together = templates.reduce((bytes, t) => bytes + t.options.length, 0) <= CHUNK_BYTES;
+  const together = templates.reduce((bytes, t) => bytes + sizeOf(t), 0) <= CHUNK_BYTES;
   const all = together ? JSON.stringify(tuples) : null;
   const bytesOf = ([template, payload]: NewRow) =>
-    (payload?.length ?? 4) + 8 + (together ? 0 : templates[template]!.options.length);
+    (payload?.length ?? 4) + 8 + (together ? 0 : sizeOf(templates[template]!));
   let seq = firstSeq;
   for (const chunk of chunks(jobs, bytesOf)) {
     const used = all ?? JSON.stringify([...new Set(chunk.map(([template]) => template))].map((index) => tuples[index]));
@@ -66,6 +66,11 @@ export function insertJobs(tx: Tx, templates: Stored[], jobs: NewRow[], request:
   tx.books.nextSeq = seq;
   countNew(tx, templates, jobs);
   return firstSeq;
+}
+
+/** Keys stand in the options and beside them. */
+function sizeOf({ options, ordering, uniqueKey }: Stored): number {
+  return options.length + (ordering?.length ?? 0) + (uniqueKey?.length ?? 0);
 }
 
 function tupleOf(t: Stored, index: number) {

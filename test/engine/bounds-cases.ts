@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import { bounded } from "../../durable-objects/engine/limits.ts";
 import { SCHEMA_VERSION } from "../../durable-objects/engine/schema.ts";
 import { type Case, type TestQueue, thrown } from "./queue.ts";
+import { call, unique } from "./unique-calls.ts";
 
 const COLUMNS =
   "seq, lane, state, priority, rank, fence, failures, lapses, created_at, run_at, timeout_ms, encoding, options";
@@ -64,6 +65,20 @@ export const BOUNDS: Case[] = [
       expect(insert(queue, { state: "'scheduled'", wake_at: "5", expires_at: "5" })).toBe("nothing was thrown");
       const blocked = { seq: "98", state: "'blocked'", reason: "'ordering'", ordering: "'k'", ordering_rank: "98" };
       expect(insert(queue, blocked)).toBe("nothing was thrown");
+    },
+  },
+  {
+    name: "the longest keys of a thousand jobs, each its own, fit",
+    run(queue) {
+      for (const count of [560, 1000]) {
+        const key = (n: number) => "界".repeat(245) + (count * 10_000 + n);
+        const asked = Array.from({ length: count }, (_, n) => ({
+          orderingKey: key(n),
+          unique: unique("replace", { key: key(n) }),
+        }));
+        const seqs = (outcome: string) => call(queue, asked).filter((answer) => answer[1] === outcome).length;
+        expect([seqs("created"), seqs("replaced")]).toEqual([count, count]);
+      }
     },
   },
   {
