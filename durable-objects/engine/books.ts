@@ -13,7 +13,7 @@ import { unparkAll } from "./lines.ts";
 import { newMetrics } from "./metrics.ts";
 import type { Target } from "./outgoing.ts";
 import type { CodeSettings } from "./ports.ts";
-import type { Gate, Group, Lane, LaneSpec, Shares } from "./scheduler.ts";
+import type { Flow, Gate, Group, Lane, LaneSpec } from "./scheduler.ts";
 import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
 
 /** One job in the hands of a session. */
@@ -92,8 +92,9 @@ export interface Books {
   /** When each bucket is full again. */
   buckets: Map<string, number>;
   closures: Map<string, { since: number; until: number; reason: string | null }>;
-  /** Of what stands in open lines. */
-  shares: Shares;
+  flows: Map<string, Flow>;
+  /** The share of what was served last, by level. */
+  served: Map<number, number>;
   sessions: Map<string, Session>;
   running: number;
   /** Jobs by state; null until somebody asks. */
@@ -148,7 +149,8 @@ export function emptyBooks(code: CodeSettings): Books {
     ),
     buckets: new Map(),
     closures: new Map(),
-    shares: { flows: new Map(), served: new Map() },
+    flows: new Map(),
+    served: new Map(),
     sessions: new Map(),
     running: 0,
     counts: null,

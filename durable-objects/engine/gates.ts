@@ -28,7 +28,7 @@ export interface Closed {
 export function newGate(key: string): Gate {
   const looksAt = Number.POSITIVE_INFINITY;
   const none = { holders: 0, lanes: 0, savingUntil: 0, taken: 0, spent: 0 };
-  return { key, limit: {}, lines: new Map(), looksAt, shares: null, pace: null, ...none };
+  return { key, limit: {}, lines: new Map(), looksAt, pace: null, ...none };
 }
 
 /** The gate of a name, made if it is new. */

@@ -113,22 +113,14 @@ export interface Gate {
   /** Picked within the present claim: how many jobs, of what cost. */
   taken: number;
   spent: number;
-  /** Of those that waited for it; null: nobody has. */
-  shares: Shares | null;
   /** Of the starts through it; null: none yet. */
   pace: Pace | null;
-}
-
-/** Who was served how much, of those that stand in open lines or behind one gate. */
-export interface Shares {
-  flows: Map<string, Flow>;
-  /** The share of what was served last, by level. */
-  served: Map<number, number>;
 }
 
 /** What the jobs of a fair key were served at one level of urgency. */
 export interface Flow {
   share: number;
-  /** Lanes of it that stand there. */
+  /** Lanes of it in any line, and in open ones. */
   lanes: number;
+  open: number;
 }

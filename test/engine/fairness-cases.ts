@@ -97,44 +97,6 @@ export const FAIRNESS: Case[] = [
     },
   },
   {
-    name: "weights hold among those who wait for one gate, whatever else is served beside them",
-    run(queue) {
-      set(queue, { limits: { vendor: { concurrency: 1 } }, weights: { big: 3 } });
-      for (const key of ["big", "small"]) queue.add({ fairKey: key, keys: { vendor: "x" } }, 60);
-      queue.add({ fairKey: "other" }, 200);
-      const keys: string[] = [];
-      let held: { seq: number; fence: number; outcome: "completed" }[] = [];
-      for (let i = 0; i < 45; i++) {
-        const jobs = queue.claim("s", 4, { settle: held });
-        held = jobs.map(([seq, fence]) => ({ seq, fence, outcome: "completed" }));
-        keys.push(...jobs.map(([seq]) => JSON.parse(queue.job(seq).options).fairKey));
-      }
-      expect([times(keys, "big"), times(keys, "small")]).toEqual([
-        expect.toSatisfy((n: number) => n >= 31 && n <= 36),
-        expect.toSatisfy((n: number) => n >= 9 && n <= 14),
-      ]);
-    },
-  },
-  {
-    name: "a new key behind a gate is among the next K that it lets through",
-    run(queue) {
-      set(queue, { limits: { vendor: { concurrency: 1 } } });
-      for (const key of ["a", "b"]) queue.add({ fairKey: key, keys: { vendor: "x" } }, 60);
-      queue.add({ fairKey: "other" }, 200);
-      const keys: string[] = [];
-      let held: { seq: number; fence: number; outcome: "completed" }[] = [];
-      for (let i = 0; i < 36; i++) {
-        if (i === 30) queue.add({ fairKey: "new", keys: { vendor: "x" } }, 5);
-        const jobs = queue.claim("s", 4, { settle: held });
-        held = jobs.map(([seq, fence]) => ({ seq, fence, outcome: "completed" }));
-        if (i >= 30) keys.push(...jobs.map(([seq]) => JSON.parse(queue.job(seq).options).fairKey));
-      }
-      const behind = keys.filter((key) => key !== "other");
-      expect(behind.slice(0, 3)).toContain("new");
-      expect(times(behind, "new")).toBe(2);
-    },
-  },
-  {
     name: "ageing: who has waited long goes before who is more urgent",
     run(queue) {
       set(queue, { ageing: { perMs: 60_000, priority: 1 } });

@@ -146,7 +146,7 @@ export const GATES: Case[] = [
         queue.enqueue({ templates, jobs, requestId: null, idempotency: null });
         for (let i = 0; i < 2; i++) queue.turn("s", { settle: queue.claim("s").map(done) });
       }
-      const sizes = queue.read(({ books: { shares } }) => [shares.flows.size, shares.served.size]);
+      const sizes = queue.read(({ books }) => [books.flows.size, books.served.size]);
       expect(Math.max(...sizes)).toBeLessThan(1_500);
     },
   },
