@@ -49,6 +49,7 @@ export class Engine {
 
   /** Reads in a queue that has been written to before; null where there is none. Writes nothing, except to bring older tables up to date. */
   read<Result>(now: number, look: (tx: Tx) => Result): Result | null {
+    this.#now = Math.max(this.#now, now);
     this.#books ??= this.#open();
     if (!this.#books) return null;
     return look(this.#tx(this.#books, now, () => {}));
