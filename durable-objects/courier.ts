@@ -62,18 +62,18 @@ export class Courier {
     const replies = await within(DELIVERY_TIMEOUT_MS, deliver(queue, partition, next.parcels));
     if (replies.length !== next.ids.length) throw new Error(`${replies.length} answers to ${next.ids.length} parcels`);
     const open = replies.findIndex((reply) => !reply.ok && MAY_PASS.includes(reply.code));
-    const answered = open < 0 ? next.ids : next.ids.slice(0, open);
-    if (answered.length > 0) this.#confirm(next, answered, replies as ({ ok: true } | Refusal)[]);
+    const answered = open < 0 ? replies.length : open;
+    if (answered > 0) this.#confirm(next, answered, replies as ({ ok: true } | Refusal)[]);
     if (open < 0) return true;
     const { code, detail } = replies[open] as Refusal;
     throw new Error(`${code}: ${detail}`);
   }
 
-  #confirm({ target, parcels }: Delivery, ids: number[], replies: ({ ok: true } | Refusal)[]): void {
+  #confirm(delivery: Delivery, count: number, replies: ({ ok: true } | Refusal)[]): void {
+    const { target, parcels } = delivery;
     let refused = 0;
     let delivered = 0;
-    for (const index of ids.keys()) {
-      const [source, body] = parcels[index]!;
+    for (const [index, [source, body]] of parcels.slice(0, count).entries()) {
       const reply = replies[index]!;
       const jobs: number = JSON.parse(body).jobs.length;
       if (reply.ok) {
@@ -85,7 +85,7 @@ export class Courier {
       this.#ports.log("error", "followup_refused", { ...this.#between(target), source, jobs, code, detail });
     }
     this.#commit((tx) => {
-      confirmDelivery(tx, target, ids);
+      confirmDelivery(tx, delivery, count);
       tx.books.metrics.followUpsDelivered += delivered;
       tx.books.metrics.followUpsRefused += refused;
     });

@@ -47,7 +47,7 @@ const zones = memo<Offset | null>(KEPT);
 
 /** Reads an expression; words that say what is wrong with it, or with the zone, where it cannot be read. */
 export function parseCron(expression: string, timezone: string): CronTimes | string {
-  return parsed(`${timezone} ${expression}`, () => {
+  return parsed(JSON.stringify([timezone, expression]), () => {
     const offset = offsetOf(timezone);
     if (!offset) return `"${timezone.slice(0, 80)}" is no IANA time zone, such as "UTC" or "Europe/Berlin"`;
     const times = readTimes(expression);

@@ -41,17 +41,20 @@ export function fireDue(tx: Tx): boolean {
   return false;
 }
 
-/** Makes the jobs of one schedule that are due, if any, and says how many instants that were. */
-export function fire(tx: Tx, schedule: Schedule): number {
+/**
+ * Makes the jobs of one schedule that are due, if any, and says how many instants that were. `last`: its times are over,
+ * so an instant that jitter puts off is made now.
+ */
+export function fire(tx: Tx, schedule: Schedule, last = false): number {
   const { name, nextAt, paused, input } = schedule;
-  if (nextAt === null || paused || schedule.firesAt! > tx.now) return 0;
+  if (nextAt === null || paused || (last ? nextAt : schedule.firesAt!) > tx.now) return 0;
   const timing = timingOf(input);
   if (typeof timing === "string") {
     // Only where code or a zone has changed since it was checked. It must not hold up the queue, and not vanish.
     storeSchedule(tx, { ...schedule, paused: { reason: timing, since: tx.now } });
     return 0;
   }
-  const { make, latest, next } = dueInstants(tx, schedule, timing, nextAt);
+  const { make, latest, next } = dueInstants(tx, schedule, timing, nextAt, last);
   const made = runsAt(tx, name, make);
   for (const instant of make) {
     const seq = made.get(instant);
@@ -70,11 +73,14 @@ function dueInstants(
   { name, input }: Schedule,
   timing: Timing,
   nextAt: number,
+  last: boolean,
 ): { make: number[]; latest: number | null; next: number | null } {
   const instants = timing.latest(nextAt, tx.now, input.catchUpMax + PUNCTUAL_MOST);
-  const after = timing.next(instants.at(-1) ?? nextAt);
+  // What was said to come next stands, though the zone's rules may have changed since.
+  if (instants[0] !== nextAt) instants.unshift(nextAt);
+  const after = timing.next(instants.at(-1)!);
   const times = instants.map((instant, index) => fireTime(name, input.jitterMs, instant, instants[index + 1] ?? after));
-  const due = instants.filter((_, index) => times[index]! <= tx.now);
+  const due = last ? instants : instants.filter((_, index) => times[index]! <= tx.now);
   const isPunctual = (index: number): boolean => times[index]! > tx.now - PUNCTUAL_MS;
   const late = due.filter((instant, index) => !isPunctual(index) && instant >= tx.now - input.catchUpWindowMs);
   const madeUpFor = input.catchUpMax === 0 ? [] : late.slice(-input.catchUpMax);

@@ -72,7 +72,8 @@ export function setSchedule(
   input: ScheduleInput,
   before: Schedule | null,
 ): void {
-  if (before) fire(tx, before);
+  const stays = before !== null && timesOf(before.input) === timesOf(input);
+  if (before) fire(tx, before, !stays);
   const timing = timingOf(input);
   const schedule: Schedule = {
     ...{ name, origin, input, nextAt: null, firesAt: null },
@@ -80,7 +81,6 @@ export function setSchedule(
     last: before?.last ?? null,
   };
   if (typeof timing !== "string") {
-    const stays = before !== null && timesOf(before.input) === timesOf(input);
     comesNext(schedule, timing, stays ? before.nextAt : timing.next(tx.now));
   }
   storeSchedule(tx, schedule);

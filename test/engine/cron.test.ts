@@ -185,6 +185,11 @@ it("reads what people write, and says what it cannot read", () => {
   }
 });
 
+it("takes no zone and expression for others that read the same side by side", () => {
+  expect(parseCron("0 0 * * *", "Europe/Vienna 0")).toEqual(expect.stringMatching(/is no IANA time zone/));
+  expect(iso(next("0 0 0 * * *", "Europe/Vienna", Date.UTC(2026, 0, 1)))).toBe("2026-01-01T23:00:00.000Z");
+});
+
 it("finds the latest instants before one as walking forward does", () => {
   const random = new Random(7);
   for (let made = 0; made < 200; made++) {

@@ -147,7 +147,7 @@ export const FOLLOW_UPS: Case[] = [
       });
       expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 300_000]);
       const here = next(queue)!;
-      queue.write((tx) => confirmDelivery(tx, here.target, here.ids));
+      queue.write((tx) => confirmDelivery(tx, here, here.ids.length));
       expect(queue.read(dueTargets)).toEqual([]);
       // New parcels for it wait with the old ones; after a failure one goes at a time, the oldest first.
       complete("away");
@@ -156,15 +156,37 @@ export const FOLLOW_UPS: Case[] = [
       expect(queue.effects.deliver).toBe(true);
       const again = next(queue)!;
       expect(again.parcels).toEqual([parcels(queue)[0]]);
-      queue.write((tx) => confirmDelivery(tx, again.target, again.ids));
+      queue.write((tx) => confirmDelivery(tx, again, again.ids.length));
       // Confirmed twice, by two who did not know of each other: the other parcel still waits.
-      queue.write((tx) => confirmDelivery(tx, again.target, again.ids));
+      queue.write((tx) => confirmDelivery(tx, again, again.ids.length));
       again.target.dueAt = queue.now;
       const last = next(queue)!;
       expect(last.parcels).toHaveLength(1);
-      queue.write((tx) => confirmDelivery(tx, last.target, last.ids));
+      queue.write((tx) => confirmDelivery(tx, last, last.ids.length));
       expect(outgoing(queue)).toEqual([]);
       expect(queue.read(dueTargets)).toEqual([]);
+    },
+  },
+  {
+    name: "wait for an answer of their own: that of two who sent the one before leaves them, though ids begin anew",
+    run(queue) {
+      queue.add({}, 2);
+      const complete = () => queue.run({ outcome: "completed", enqueue: [followUps("other", ["1"])] });
+      complete();
+      const first = next(queue)!;
+      thrown(() =>
+        queue.write(() => {
+          throw new Error("the books are read anew, without the try that is under way");
+        }),
+      );
+      const second = next(queue)!;
+      expect(second.parcels).toEqual(first.parcels);
+      queue.write((tx) => confirmDelivery(tx, first, 1));
+      complete();
+      expect(outgoing(queue)).toMatchObject([{ id: first.ids[0], source: "mail:0:2/1/1" }]);
+      queue.write((tx) => confirmDelivery(tx, second, 1));
+      expect(outgoing(queue)).toMatchObject([{ source: "mail:0:2/1/1" }]);
+      expect(queue.read(dueTargets)).toMatchObject([{ queue: "other", waiting: 1 }]);
     },
   },
   {

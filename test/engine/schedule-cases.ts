@@ -241,6 +241,37 @@ export const SCHEDULES: Case[] = [
     },
   },
   {
+    name: "an instant that jitter puts off when the times change is made first, once",
+    run(queue) {
+      put(queue, "a", { everyMs: DAY, jitterMs: HOUR });
+      put(queue, "held", { everyMs: DAY, jitterMs: HOUR });
+      const at = get(queue, "a").next[0]!;
+      expect(fireTime("a", HOUR, at, at + DAY)).toBeGreaterThan(at + 2 * MINUTE);
+      queue.pass(at + 2 * MINUTE - queue.now);
+      expect(instants(queue, "a")).toEqual([]);
+      put(queue, "held", { everyMs: DAY, jitterMs: HOUR, catchUpMax: 0 });
+      expect(instants(queue, "held")).toEqual([]);
+      put(queue, "a", { everyMs: DAY, jitterMs: HOUR, catchUpMax: 0, endAt: at + 3 * DAY });
+      put(queue, "a", { everyMs: 2 * DAY, jitterMs: HOUR, catchUpMax: 0 });
+      expect(instants(queue, "a")).toEqual([at]);
+      live(queue, DAY / 2);
+      expect(instants(queue, "a")).toEqual([at]);
+      expect(instants(queue, "held")).toEqual([at]);
+    },
+  },
+  {
+    name: "the instant that comes next stands when the rules of its zone change; those after it follow the new ones",
+    run(queue) {
+      put(queue, "a", { cron: "0 6 * * *" });
+      const at = get(queue, "a").next[0]!;
+      // As rules stored it by which it was an hour later.
+      queue.write((tx) => tx.sql.exec("UPDATE schedules SET next_at = ?1, fires_at = ?1", at + HOUR));
+      queue.restart();
+      live(queue, at + 3 * DAY - queue.now);
+      expect(instants(queue, "a")).toEqual([at + HOUR, at + DAY, at + 2 * DAY, at + 3 * DAY]);
+    },
+  },
+  {
     name: "a spec that says paused is obeyed, one that says nothing leaves a pause alone",
     run(queue) {
       put(queue, "a", {}, true);
