@@ -30,12 +30,12 @@ export class FollowUps {
       );
     }
     const [text] = toJobTexts(task, [payload], options);
-    this.#chars += text!.length;
-    if (this.#chars > FOLLOW_UP_CHARS_MAX) {
+    if (this.#chars + text!.length > FOLLOW_UP_CHARS_MAX) {
       throw new RangeError(
         `${what}: the jobs that an attempt makes hold at most 8 MiB together; store more elsewhere.`,
       );
     }
+    this.#chars += text!.length;
     const followUp: FollowUp = JSON.parse(text!);
     this.list.push(queue === undefined ? followUp : { ...followUp, queue });
   }

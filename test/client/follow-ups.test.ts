@@ -105,6 +105,14 @@ describe("ctx.enqueue", () => {
     expect(children(queue)).toEqual([]);
   });
 
+  it("counts what it refused towards nothing", async () => {
+    const { queue } = await run((ctx) => {
+      expect(() => ctx.enqueue(wipe, { what: "x".repeat(9_000_000) })).toThrow(RangeError);
+      ctx.enqueue(wipe, { what: "less" }, { delay: "1h" });
+    });
+    expect(children(queue)).toHaveLength(1);
+  });
+
   it("takes a thousand, and no more; all of them arrive", async () => {
     const many = (count: number) => (ctx: Ctx) => {
       for (let n = 0; n < count; n++) ctx.enqueue(wipe, { what: String(n) }, { delay: "1h" });
