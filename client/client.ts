@@ -202,7 +202,7 @@ export function clientOver<Tasks>(send: Send, delivery: Delivery): Client<Tasks>
     jobs: ({ signal, ...filter } = {}) => list(send, `/v1/jobs?${query(filter)}`, signal),
     queues: ({ signal } = {}) => list(send, "/v1/queues?", signal),
     queue: (name) => new QueueHandle(send, name),
-    redrive: (filter, options) => client.operate({ ...options, action: "retry", filter: { state: "dead", ...filter } }),
+    redrive: (filter, options) => client.operate({ ...options, action: "retry", filter }),
     operate: ({ signal, filter, ...request }) =>
       begin(send, { method: "POST", path: "/v1/operations" }, { ...request, filter: filterTexts(filter) }, signal),
     operation: (id) => new OperationHandle(send, id),

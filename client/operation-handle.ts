@@ -40,11 +40,15 @@ export interface RedriveOptions extends OperationOptions {
 }
 
 /** What to do to each job that the filter finds. */
-export type OperationRequest = RedriveOptions & { filter: OperationFilter } & (
-    | { action: "retry" | "cancel" | "delete" }
-    | { action: "reschedule"; args: { runAt: string | Date } | { delay: Duration } }
-    | { action: "setPriority"; args: { priority: number } }
-  );
+export type OperationRequest = { filter: OperationFilter } & (
+  | (RedriveOptions & { action: "retry" })
+  | (OperationOptions &
+      (
+        | { action: "cancel" | "delete" }
+        | { action: "reschedule"; args: { runAt: string | Date } | { delay: Duration } }
+        | { action: "setPriority"; args: { priority: number } }
+      ))
+);
 
 /** For calls that empty a queue: its name once more, because nothing can bring back what goes. */
 export interface EmptyOptions<State> extends CallOptions {

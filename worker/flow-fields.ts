@@ -66,7 +66,7 @@ export const UNIQUE_STATES = ["waiting", "running", "completed", "dead", "cancel
 const STATES_MESSAGE = `is one of ${UNIQUE_STATES.join(", ")}`;
 const uniqueState = z.enum(UNIQUE_STATES, {
   error: ({ input }) =>
-    ["scheduled", "blocked", "ready", "retrying"].includes(String(input))
+    ["scheduled", "blocked", "ready", "retrying"].includes(input as string)
       ? `is "waiting": scheduled, blocked, ready and retrying go together under that name`
       : STATES_MESSAGE,
 });

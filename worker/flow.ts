@@ -9,7 +9,7 @@ import type { AnyTaskDeclaration } from "../client/task.ts";
 import type { UniqueState } from "../client/types.ts";
 import type { JobTemplate, UniqueTemplate } from "../client/wire.ts";
 import { type CheckedUnique, UNIQUE_STATES, uniqueContradiction, type Wrong } from "./flow-fields.ts";
-import { parseInstant } from "./instant.ts";
+import { MAX_AHEAD_MS, parseInstant } from "./instant.ts";
 import { errorsOf } from "./issues.ts";
 import { type CheckedJob, newJob } from "./job-schema.ts";
 import { joinPath } from "./json.ts";
@@ -41,7 +41,6 @@ export type Resolved = { ok: true; fields: Partial<JobTemplate> } | { ok: false;
 /** What the functions of a task made of a payload, as JSON text: payloads that give the same share a template. */
 export type Made = { ok: true; json: string } | { ok: false; wrong: Wrong };
 
-const MAX_AHEAD_MS = 366 * 86_400_000;
 const flowSchema = newJob.pick(FLOW);
 
 /** Those of a job's options that stand here. */

@@ -28,4 +28,7 @@ export function parseInstant(text: string): number | null {
   return local.setUTCHours(hour, minute, second, ms) - offsetMs;
 }
 
+/** Nothing is asked for that lies further ahead. */
+export const MAX_AHEAD_MS = 366 * 86_400_000;
+
 type Six = [number, number, number, number, number, number];

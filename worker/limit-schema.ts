@@ -56,8 +56,10 @@ export const rateLimit = z
     },
     "is { limit, per, burst? }",
   )
-  .refine(({ limit, per, burst }) => !(((burst ?? 0) / limit) * parseDuration(per) > BUCKET_FILL_MS_MAX), {
+  .refine(({ limit, per, burst }) => ((burst ?? 0) / limit) * parseDuration(per) <= BUCKET_FILL_MS_MAX, {
     path: ["burst"],
+    // Of fields that are wrong by themselves nothing can be worked out.
+    when: ({ issues }) => issues.length === 0,
     message: "contradicts limit and per: at that rate it would take over 366 days to fill",
   })
   .meta({ example: { limit: 10, per: "1s" } });

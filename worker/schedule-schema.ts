@@ -39,7 +39,7 @@ const fields = {
     .optional()
     .describe("What was missed is made up for: the latest `max` of the last `window`; default 1 of a day."),
   jitter: duration("0ms", "1d").optional().describe("Each job is made up to this much later; default 0s."),
-  startAt: instant.optional().describe("Inclusive."),
+  startAt: instant.optional().describe("Inclusive; at most 366 days ahead."),
   endAt: instant.optional().describe("Exclusive."),
   paused: z.boolean("is true or false").optional(),
 };

@@ -9,7 +9,7 @@ import type { ScheduleSpec } from "../client/types.ts";
 import type { JobTemplate, ScheduleInput } from "../client/wire.ts";
 import { invalidSchedule } from "../durable-objects/engine/timing.ts";
 import type { Config, MillraceConfig } from "./config.ts";
-import { parseInstant } from "./instant.ts";
+import { MAX_AHEAD_MS, parseInstant } from "./instant.ts";
 import { errorsOf } from "./issues.ts";
 import { joinPath } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
@@ -53,6 +53,8 @@ function inSpec(refused: Refused): Refused {
   return { ...refused, errors };
 }
 
+const NOT_VALID = "The schedule is not valid.";
+
 function toInput(
   spec: CheckedSpec,
   template: JobTemplate,
@@ -60,7 +62,10 @@ function toInput(
 ): { ok: true; input: ScheduleInput } | Refused {
   if ((template.deadlineAt ?? null) !== null) {
     const message = "is an instant, which later jobs are past: give a duration";
-    return refuse("invalid_request", "The schedule is not valid.", [{ path: "options.deadline", message }]);
+    return refuse("invalid_request", NOT_VALID, [{ path: "options.deadline", message }]);
+  }
+  if (spec.startAt !== undefined && parseInstant(spec.startAt)! > Date.now() + MAX_AHEAD_MS) {
+    return refuse("invalid_request", NOT_VALID, [{ path: "startAt", message: "is more than 366 days ahead" }]);
   }
   const { cron, every, timezone, overlap, catchUp = CATCH_UP, jitter, startAt, endAt, paused } = spec;
   const input: ScheduleInput = {

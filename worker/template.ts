@@ -9,7 +9,7 @@ import type { JobTemplate } from "../client/wire.ts";
 import { type Config, type KnownTask, PUSH_TIMEOUT_MS } from "./config.ts";
 import { type FlowCall, type OwnFlow, ownFlow, resolveFlow } from "./flow.ts";
 import type { Wrong } from "./flow-fields.ts";
-import { parseInstant } from "./instant.ts";
+import { MAX_AHEAD_MS, parseInstant } from "./instant.ts";
 import { errorsOf, nearest } from "./issues.ts";
 import { type CheckedJob, newJob, unknownJobFields } from "./job-schema.ts";
 import { holdsLoneSurrogate, joinPath } from "./json.ts";
@@ -21,8 +21,6 @@ export interface About {
   actor: string | null;
   now: number;
 }
-
-const MAX_AHEAD_MS = 366 * 86_400_000;
 
 /** What one request says, but for what its task makes of each payload. */
 export interface Draft {

@@ -221,6 +221,9 @@ it("knows what each operation takes", () => {
     void client.operate({ action: "reschedule", filter: { state: ["scheduled", "retrying"] }, args: { delay: "1m" } });
     // @ts-expect-error: a priority is missing
     void client.operate({ action: "setPriority", filter: { queue: "mail" } });
+    void client.operate({ action: "retry", filter: { queue: "mail" }, canary: { count: 10, minSuccess: 0.9 } });
+    // @ts-expect-error: a canary goes with retry only
+    void client.operate({ action: "cancel", filter: { queue: "mail" }, canary: { count: 10, minSuccess: 0.9 } });
     // @ts-expect-error: nothing of this kind is done
     void client.operate({ action: "explode", filter: { queue: "mail" } });
     // @ts-expect-error: there is no such state

@@ -40,8 +40,8 @@ export interface OperationProgress {
   notBefore: number;
   /** Jobs of the canary that have not ended, and how those ended that have. */
   canary: { waiting: [queue: string, seq: number][]; completed: number; failed: number; passed: boolean } | null;
-  /** Steps in a row that threw. */
-  troubles: number;
+  /** Since when every step has thrown; null: the latest did not. */
+  troubledSince: number | null;
   /** Of a queue that goes: its latest job, once it has forgotten itself. */
   upto: number | null;
 }
@@ -85,6 +85,13 @@ export interface Operations {
   prune(before: number): Promise<void>;
 }
 
+/** Sorts by time; the rest is random. */
+export function newOperationId(now: number): string {
+  return `${idsFrom(now)}-${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
+}
+
+const idsFrom = (now: number) => `op-${now.toString(36).padStart(9, "0")}`;
+
 /** A step is over, or will be repeated, after this time. */
 export const LEASE_MS = 60_000;
 
@@ -98,7 +105,7 @@ const NOTHING: OperationProgress = {
   page: null,
   notBefore: 0,
   canary: null,
-  troubles: 0,
+  troubledSince: null,
   upto: null,
 };
 
@@ -167,7 +174,7 @@ export function operationsIn(db: D1Database): Operations {
       return results.map(({ id }) => id);
     },
     async prune(before) {
-      await db.prepare("DELETE FROM operations WHERE state <> 'running' AND updated_at < ?").bind(before).run();
+      await db.prepare(PRUNE).bind(idsFrom(before), before).run();
     },
   };
 }
@@ -177,6 +184,9 @@ const SAVE = `
 UPDATE operations SET state = iif(state = 'running', ?3, state), reason = iif(state = 'running', ?4, reason),
   matched = ?5, changed = ?6, failed = ?7, progress = ?8, updated_at = ?9, lease_until = ?10
 WHERE id = ?1 AND lease = ?2 RETURNING state`;
+
+/** What began later cannot have ended before, and is not read. */
+const PRUNE = "DELETE FROM operations WHERE id < ?1 AND state <> 'running' AND updated_at < ?2";
 
 function toRow(row: Stored): OperationRow {
   return { ...row, asked: JSON.parse(row.asked), progress: JSON.parse(row.progress) };

@@ -9,7 +9,7 @@ import type { Duration, Operation, OperationAction } from "../../client/types.ts
 import { type Config, queueSettings } from "../config.ts";
 import { duration, instant, wholeNumber } from "../fields.ts";
 import type { OperationAsked, OperationRow } from "../history/operations.ts";
-import { parseInstant } from "../instant.ts";
+import { MAX_AHEAD_MS, parseInstant } from "../instant.ts";
 import { isFinal } from "../listing.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
@@ -68,7 +68,7 @@ export function readOperation(
   now: number,
 ): (OperationAsked & { ok: true }) | Refused {
   const { action, args = {}, rate, canary, dryRun = false } = body;
-  const wrong = wrongFilter(body) ?? wrongArgs(body);
+  const wrong = wrongFilter(body) ?? wrongArgs(body, now);
   if (wrong) return refuse("invalid_request", "The operation is not valid.", [wrong]);
   const { queue } = body.filter;
   if (queue !== undefined && queueSettings(config, queue) === null)
@@ -117,10 +117,13 @@ function wrongFilter({ action, filter }: OperationBody): Wrong {
   };
 }
 
-function wrongArgs({ action, args = {}, canary }: OperationBody): Wrong {
+function wrongArgs({ action, args = {}, canary }: OperationBody, now: number): Wrong {
   const given = Object.keys(args);
   if (action === "reschedule" && (args.runAt === undefined) === (args.delay === undefined)) {
     return { path: "args", message: "of reschedule is { runAt } or { delay }" };
+  }
+  if (args.runAt !== undefined && parseInstant(args.runAt)! > now + MAX_AHEAD_MS) {
+    return { path: "args.runAt", message: "is more than 366 days ahead" };
   }
   if (action === "setPriority" && args.priority === undefined) {
     return { path: "args", message: "of setPriority is { priority }" };
@@ -133,11 +136,6 @@ function wrongArgs({ action, args = {}, canary }: OperationBody): Wrong {
     return { path: "canary", message: `goes with retry only: ${action} has no success to wait for` };
   }
   return null;
-}
-
-/** Sorts by time; the rest is random. */
-export function newOperationId(now: number): string {
-  return `op-${now.toString(36).padStart(9, "0")}-${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
 }
 
 export function toOperation(row: OperationRow): Operation {

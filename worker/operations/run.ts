@@ -12,8 +12,8 @@ import { changePage, countPage, findPage, pageLimit } from "./page.ts";
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
-/** Steps that fail one after the other before the operation is given up: an hour of them, by the sweep. */
-const TROUBLES_MAX = 60;
+/** For so long steps may fail one after the other before the operation is given up. */
+const TROUBLED_MS_MAX = 3_600_000;
 /** Operations that one sweep goes on with. */
 const AT_ONCE = 20;
 const KEPT_MS = 30 * 86_400_000;
@@ -53,10 +53,10 @@ async function runSteps(
   const { operations } = sources.history();
   let pauseMs = FIRST_PAUSE_MS;
   // Some of the page at hand may have been changed already.
-  let repeated = cutShort || row.progress.troubles > 0;
+  let repeated = cutShort || row.progress.troubledSince !== null;
   for (;;) {
     const waitMs = await tryStep(sources, row, repeated, pauseMs);
-    repeated = row.progress.troubles > 0 && row.progress.page !== null;
+    repeated = row.progress.troubledSince !== null && row.progress.page !== null;
     pauseMs = waitMs === null ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     const goesOn = await operations.save(row.id, lease, row, Date.now());
     if (!goesOn || Date.now() + (waitMs ?? 0) >= endsAt) return;
@@ -73,13 +73,13 @@ async function tryStep(
 ): Promise<number | null> {
   try {
     const waitMs = await step(sources, row, repeated, pauseMs);
-    row.progress.troubles = 0;
+    row.progress.troubledSince = null;
     return waitMs;
   } catch (error) {
-    row.progress.troubles += 1;
+    row.progress.troubledSince ??= Date.now();
     sources.log("warn", "operation_troubled", { operation: row.id, error: String(error) });
-    if (row.progress.troubles >= TROUBLES_MAX) {
-      end(row, "failed", `${TROUBLES_MAX} steps failed one after the other, the last one so: ${error}`);
+    if (Date.now() - row.progress.troubledSince >= TROUBLED_MS_MAX) {
+      end(row, "failed", `All steps of an hour failed, the last one so: ${error}`);
     }
     return pauseMs;
   }

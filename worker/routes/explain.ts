@@ -6,9 +6,10 @@
 import type { Explanation } from "../../client/types.ts";
 import type { ExplainReply, JobRecord } from "../../client/wire.ts";
 import { explanation } from "../limit-schema.ts";
+import { isFinal } from "../listing.ts";
 import { refuse } from "../problem.ts";
 import { jobParams } from "../schemas.ts";
-import { absent, addressOf, isFinal } from "./jobs.ts";
+import { absent, addressOf } from "./jobs.ts";
 import { ok, route } from "./route.ts";
 
 /** A job that is retried between two questions is asked for again. */

@@ -5,10 +5,11 @@
  */
 
 import { parseDuration } from "../../client/duration.ts";
-import type { ErrorCode, JobState } from "../../client/types.ts";
+import type { ErrorCode } from "../../client/types.ts";
 import type { JobRecord, QueueRpc, Refusal, Reply } from "../../client/wire.ts";
 import { type Config, queueSettings } from "../config.ts";
 import { type JobAddress, parseJobId, toJob } from "../job.ts";
+import { isFinal } from "../listing.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { job, jobParams, jobQuery, noBody } from "../schemas.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
@@ -125,8 +126,4 @@ async function waitFor(
     if (isFinal(here.state) || leftMs <= 0 || call.request.signal?.aborted) return here;
     await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));
   }
-}
-
-export function isFinal(state: JobState): boolean {
-  return state === "completed" || state === "dead" || state === "cancelled";
 }

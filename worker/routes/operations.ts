@@ -5,8 +5,8 @@
  */
 import { z } from "@hono/zod-openapi";
 import type { ErrorCode, Operation, OperationAction, Page } from "../../client/types.ts";
-import type { OperationAsked } from "../history/operations.ts";
-import { newOperationId, operationBody, readOperation, toOperation } from "../operations/ask.ts";
+import { newOperationId, type OperationAsked } from "../history/operations.ts";
+import { operationBody, readOperation, toOperation } from "../operations/ask.ts";
 import { runOperation } from "../operations/run.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { operation, pageOf, paging } from "../schemas.ts";

@@ -1,18 +1,8 @@
 import { expect, it } from "vitest";
+import { pick, type Random, randomOf } from "./random.ts";
 import { ask, enqueue, getJob, jobsIn, migrated } from "./support.ts";
 
 migrated();
-
-/** Repeatable random numbers in [0, 1) (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const ROUNDS = 1_500;
 /** A failure prints its seed and round. */
@@ -59,9 +49,6 @@ const TEXTS = [
   "'; DROP TABLE jobs",
 ];
 const NUMBERS = [0, -0, -1, 1.5, 1e21, -1e308, 2 ** 53, 32_768, Number.MIN_VALUE];
-
-type Random = () => number;
-const pick = <Item>(random: Random, items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!;
 
 function anyJson(random: Random, depth = 0): unknown {
   const kind = random() * (depth > 4 ? 5 : 8);

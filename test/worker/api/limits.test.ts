@@ -128,6 +128,12 @@ describe("limits through the API", () => {
     ["an absurd rate", { rateLimit: { limit: 1_000_001, per: "1s" } }, "rateLimit.limit"],
     ["a rate within nothing", { rateLimit: { limit: 1, per: "0s" } }, "rateLimit.per"],
     ["a rate within a year", { rateLimit: { limit: 1, per: "366d" } }, "rateLimit.per"],
+    ["a rate within no time that there is", { rateLimit: { limit: 1, per: "soon" } }, "rateLimit.per"],
+    [
+      "the same with a burst",
+      { tasks: { any: { rateLimit: { limit: 1, per: "1", burst: 2 } } } },
+      "tasks.any.rateLimit.per",
+    ],
     ["a burst of 0", { rateLimit: { ...RATE, burst: 0 } }, "rateLimit.burst"],
     ["a burst that never fills", { rateLimit: { limit: 1, per: "31d", burst: 13 } }, "rateLimit.burst"],
     ["a part of a rate", { limits: { tenant: { rateLimit: { limit: 5 } } } }, "limits.tenant.rateLimit.per"],

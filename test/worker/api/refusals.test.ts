@@ -206,6 +206,11 @@ const BAD_FLOW: Case[] = [
   ["half a pair in a key", text('{"task":"any","keys":{"a":"\\ud800"}}'), /half of a surrogate/],
   ["half a pair in a kind", text('{"task":"any","keys":{"a\\udc00":"a"}}'), /half of a surrogate/],
   ["half a pair in an ordering key", text('{"task":"any","orderingKey":"\\ud83d"}'), /half of a surrogate/],
+  [
+    "a state that is no text at all",
+    { body: one({ unique: { key: "a", states: [{ toString: 1 }] } }) },
+    "unique.states[0]",
+  ],
   ["half a pair in a unique key", text('{"task":"any","unique":{"key":"\\ud83d"}}'), /half of a surrogate/],
   [
     "a state that waits",

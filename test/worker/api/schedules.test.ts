@@ -72,9 +72,10 @@ describe("schedules over HTTP", () => {
     ["absurd catchUp", { task: "any", every: "1h", catchUp: { window: "1d", max: 1e9 } }, "catchUp.max"],
     [
       "an end before the start",
-      { task: "any", every: "1h", startAt: "2030-01-01T00:00:00Z", endAt: "2029-01-01T00:00:00Z" },
+      { task: "any", every: "1h", startAt: "2020-01-01T00:00:00Z", endAt: "2019-01-01T00:00:00Z" },
       /endAt is not after startAt/,
     ],
+    ["a start that no alarm reaches", { task: "any", every: "1h", startAt: "9999-12-31T00:00:00Z" }, "startAt"],
     ["an unknown field", { task: "any", every: "1h", corn: "x" }, "corn"],
     ["an unknown policy", { task: "any", every: "1h", overlap: "queue" }, "overlap"],
     ["a start of its jobs", { task: "any", every: "1h", options: { delay: "1m" } }, "options.delay"],

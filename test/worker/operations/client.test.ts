@@ -51,6 +51,12 @@ describe("the client", () => {
     expect(ids.slice(0, 2)).toEqual([slow.id, op.id]);
   });
 
+  it("redrives nothing where the filter came out empty", async () => {
+    await deadJobs("q-sdk-all", 2);
+    await expect(client.redrive({})).rejects.toMatchObject({ code: "invalid_request" });
+    expect(await live("q-sdk-all")).toEqual([]);
+  });
+
   it("empties queues by their names only", async () => {
     await deadJobs("q-sdk-empty", 3);
     const id = (await enqueue("q-sdk-empty", { task: "any", delay: "1h" })).id;

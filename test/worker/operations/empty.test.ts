@@ -167,6 +167,7 @@ describe("bad input", () => {
       "args",
     ],
     [{ action: "reschedule", filter: { queue: "q-safe" }, args: { delay: "400d" } }, "args.delay"],
+    [{ action: "reschedule", filter: { queue: "q-safe" }, args: { runAt: "2099-01-01T00:00:00Z" } }, "args.runAt"],
     [{ action: "setPriority", filter: { queue: "q-safe" }, args: {} }, "args"],
     [{ action: "setPriority", filter: { queue: "q-safe" }, args: { priority: 40_000 } }, "args.priority"],
     [{ action: "retry", filter: { queue: "q-safe" }, args: { priority: 1 } }, "args.priority"],

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Operation, Page } from "../../../client/types.ts";
+import { newOperationId, operationsIn } from "../../../worker/history/operations.ts";
 import { runDueOperations, runOperation } from "../../../worker/operations/run.ts";
-import { answer, ask, claim, enqueue, getJob, migrated, problem, stubOf, work } from "../api/support.ts";
+import { answer, ask, claim, db, enqueue, getJob, migrated, problem, stubOf, work } from "../api/support.ts";
 import { counts, deadJobs, leaseOver, live, look, noted, over, sources, start } from "./support.ts";
 
 migrated();
@@ -168,9 +169,14 @@ describe("an operation", () => {
         bulk: () => Promise.reject(new Error("overloaded")),
       }),
     });
-    for (let minute = 0; minute < 59; minute++) await runOperation(broken, id, 0);
+    // Somebody who waits for it looks, and every look is a step.
+    for (let looks = 0; looks < 70; looks++) await runOperation(broken, id, 0);
     expect(await counts(id)).toMatchObject({ state: "running", changed: 0 });
-    for (let minute = 0; minute < 2; minute++) await runOperation(broken, id, 0);
+    await db
+      .prepare("UPDATE operations SET progress = json_set(progress, '$.troubledSince', ?2) WHERE id = ?1")
+      .bind(id, Date.now() - 3_600_000)
+      .run();
+    await runOperation(broken, id, 0);
     expect(await counts(id)).toMatchObject({ state: "failed", reason: expect.stringContaining("overloaded") });
   });
 
@@ -195,6 +201,49 @@ describe("an operation", () => {
     });
     expect(await over(await start({ action: "cancel", filter: all }))).toMatchObject({ matched: 1, changed: 1 });
     expect(await getJob(running.id)).toMatchObject({ state: "running", cancelRequestedAt: expect.any(String) });
+  });
+
+  it("is forgotten 30 days after its end, and none is read that began since", async () => {
+    const day = 86_400_000;
+    const now = Date.now();
+    const ended = async (beganAt: number, state: string, endedAt: number): Promise<string> => {
+      const id = newOperationId(beganAt);
+      const insert = `INSERT INTO operations (id, action, asked, state, matched, changed, failed, progress, lease_until,
+        created_at, updated_at) VALUES (?1, 'retry', '{}', ?2, 0, 0, 0, '{}', 9e15, ?3, ?4)`;
+      await db.prepare(insert).bind(id, state, beganAt, endedAt).run();
+      return id;
+    };
+    const old = await ended(now - 40 * day, "completed", now - 31 * day);
+    const kept = [
+      await ended(now - 40 * day, "completed", now - 29 * day),
+      await ended(now - 40 * day, "running", now - 31 * day),
+      await ended(now, "stopped", now),
+    ];
+    let plan = "";
+    const explaining = {
+      prepare: (query: string) => ({
+        bind: (...values: unknown[]) => ({
+          run: async () => {
+            const { results } = await db
+              .prepare(`EXPLAIN QUERY PLAN ${query}`)
+              .bind(...values)
+              .all<{ detail: string }>();
+            plan = results.map(({ detail }) => detail).join();
+            await db
+              .prepare(query)
+              .bind(...values)
+              .run();
+          },
+        }),
+      }),
+    } as unknown as D1Database;
+    await operationsIn(explaining).prune(now - 30 * day);
+    expect(plan).toBe("SEARCH operations USING PRIMARY KEY (id<?)");
+    const { results } = await db.prepare("SELECT id FROM operations").all<{ id: string }>();
+    const left = results.map(({ id }) => id);
+    expect(left).toEqual(expect.arrayContaining(kept));
+    expect(left).not.toContain(old);
+    await db.prepare("DELETE FROM operations WHERE asked = '{}'").run();
   });
 
   it("is listed, newest first, in pages", async () => {

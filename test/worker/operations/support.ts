@@ -3,10 +3,10 @@ import { runInDurableObject } from "cloudflare:test";
 import { expect, vi } from "vitest";
 import type { Operation } from "../../../client/types.ts";
 import type { QueueRpc } from "../../../client/wire.ts";
-import type { Operations } from "../../../worker/history/operations.ts";
+import { newOperationId, type Operations } from "../../../worker/history/operations.ts";
 import type { HistoryReads } from "../../../worker/history-reads.ts";
 import type { Sources } from "../../../worker/listing.ts";
-import { newOperationId, type OperationBody, operationBody, readOperation } from "../../../worker/operations/ask.ts";
+import { type OperationBody, operationBody, readOperation } from "../../../worker/operations/ask.ts";
 import { answer, ask, DEPS, db, stubOf, work } from "../api/support.ts";
 
 const history = (): HistoryReads => DEPS.history({});
