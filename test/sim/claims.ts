@@ -1,5 +1,5 @@
 import type { ExchangeInput, ExchangeReply, LeasedTuple, Settings } from "../../client/wire.ts";
-import { dearest, isOpen, type ModelGate } from "./limits.ts";
+import { dearest, isOpen, type ModelGate, type Passage } from "./limits.ts";
 import type { Model, ModelJob } from "./model.ts";
 import type { Seen } from "./observer.ts";
 import { shareKey } from "./shares.ts";
@@ -66,7 +66,7 @@ export function checkClaims(model: Model, input: ExchangeInput, claimed: LiveRow
   if (claimed.length > 0) checkLimits(deal);
   const open = deal.left.filter(({ passages }) => isOpen(passages, now, deal.saved));
   checkOrder(deal);
-  checkShares(deal, new Set(open));
+  checkShares(deal);
   return starved(deal, open);
 }
 
@@ -97,18 +97,26 @@ function checkOrder({ model, now, claimed, left, saved }: Deal): void {
 }
 
 /** What each fair key was given of each priority, beside those that could have been. */
-function checkShares({ model, claimed, left }: Deal, open: Set<ModelJob>): void {
+function checkShares({ model, now, claimed, left, saved }: Deal): void {
   if (claimed.length === 0 || model.settings.ageing) return;
-  const served = new Set(left);
+  const servable = new Set(left);
   for (const priority of new Set(claimed.map(({ live }) => live!.priority))) {
-    const others = [...model.ready].some((job) => job.live!.priority === priority && !served.has(job));
-    const waiting = { open: new Set<string>(), closed: new Set<string>(), all: !others };
-    for (const job of left) {
-      if (job.live!.priority === priority) (open.has(job) ? waiting.open : waiting.closed).add(shareKey(job));
-    }
-    for (const key of waiting.open) waiting.closed.delete(key);
     const jobs = claimed.filter(({ live }) => live!.priority === priority);
-    const unfair = model.shares.started(priority, jobs, waiting, model.running, model.settings.weights ?? {});
+    const waiting = new Map<string, Set<ModelJob>>();
+    let all = true;
+    for (const job of model.ready) {
+      if (job.live!.priority !== priority) continue;
+      if (!servable.has(job)) {
+        all = false;
+        continue;
+      }
+      const places = waiting.get(shareKey(job)) ?? new Set();
+      waiting.set(shareKey(job), places);
+      const [queue, task, ...keys] = job.passages as [Passage, Passage, ...Passage[]];
+      if (places.size === jobs.length || !isOpen(keys, now, saved)) continue;
+      for (const one of jobs) if (isOpen([queue, task], now, saved, [one])) places.add(one);
+    }
+    const unfair = model.shares.started(priority, jobs, waiting, all, model.running, model.settings.weights ?? {});
     if (unfair) model.fail("fair-share", unfair);
   }
 }

@@ -7,6 +7,7 @@ import type {
   ScheduleInput,
   Ticket,
 } from "../../client/wire.ts";
+import type { Books } from "../../durable-objects/engine/books.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import type { CodeSchedules, CodeSettings, Sql, Storage } from "../../durable-objects/engine/ports.ts";
 import type { ShellPorts } from "../../durable-objects/ports.ts";
@@ -39,6 +40,8 @@ export interface Hooks {
   sql?(query: string): string;
   exchange?(input: ExchangeInput, host: Host): ExchangeInput;
   ignoresAlarm?(at: number): boolean;
+  /** After each transaction, when the checks are done: may change what the object has in memory. */
+  after?(books: Books, cause: Cause): void;
   /** Memory and tables are not compared, so that what comes of a difference is seen. */
   withoutBooks?: boolean;
 }
@@ -190,7 +193,7 @@ export class Host {
   }
 
   #storageOf(incarnation: Incarnation): Storage {
-    const { committed, broken } = this.deps;
+    const { committed, broken, hooks } = this.deps;
     const check = (): void => {
       if (incarnation.dead) throw new Error("The object was reset");
     };
@@ -214,6 +217,7 @@ export class Host {
           throw error;
         }
         committed(incarnation, cause);
+        if (hooks.after) incarnation.engine.read(0, ({ books }) => hooks.after!(books, cause));
         return result;
       },
     };

@@ -52,6 +52,52 @@ function withoutSession(input: ExchangeInput, host: Host): ExchangeInput {
   return input;
 }
 
+/** What follows from a completion leaves before the completion is there. */
+function sentEarly(input: ExchangeInput, host: Host): ExchangeInput {
+  for (const { seq, fence, enqueue = [] } of input.settle) {
+    for (const { queue, partition, templates, jobs } of enqueue) {
+      if (queue === host.deps.queue) continue;
+      const source = `${host.deps.queue}:0:${seq}/${fence}/early`;
+      host.deps.deliver(queue, partition, [[source, JSON.stringify({ templates, jobs })]]).catch(() => {});
+    }
+  }
+  return input;
+}
+
+/** Shares grow when jobs arrive, and not when they are served. */
+function stampedAtEnqueue(): Hooks {
+  let shares = new Map<string, number>();
+  return {
+    withoutBooks: true,
+    after: ({ flows }, cause) => {
+      if (cause?.kind === "exchange") {
+        for (const [key, flow] of flows) flow.share = Math.min(flow.share, shares.get(key) ?? 0);
+      }
+      const input = cause?.kind === "enqueue" ? cause.input : null;
+      for (const [template] of input?.jobs ?? []) {
+        const { priority, fairKey } = input!.templates[template]!;
+        const flow = flows.get(fairKey == null ? `${priority}` : `${priority} ${fairKey}`);
+        if (flow) flow.share += 1;
+      }
+      shares = new Map([...flows].map(([key, { share }]) => [key, share]));
+    },
+  };
+}
+
+/** Every third end of a job leaves its gates as full as they were. */
+function leakedSlots(): Hooks {
+  let ends = 0;
+  return {
+    withoutBooks: true,
+    after: ({ gates }, cause) => {
+      for (const { outcome } of cause?.kind === "exchange" ? cause.input.settle : []) {
+        if (outcome !== "completed" || ends++ % 3 !== 2) continue;
+        for (const gate of gates.values()) if (gate.limit.concurrency !== undefined) gate.holders += 1;
+      }
+    },
+  };
+}
+
 const MUTANTS: Mutant[] = [
   { what: "no fence in the guard", breaks: ["fence"], hooks: () => ({ exchange: withoutFence }) },
   { what: "no session in the guard", breaks: ["fence"], hooks: () => ({ exchange: withoutSession }) },
@@ -137,6 +183,101 @@ const MUTANTS: Mutant[] = [
           .replace("ELSE requests IS NOT NULL AND created_at > ?2 END", "ELSE 0 * ?2 END")
           .replace("DELETE FROM outbox WHERE id < ?", "$& AND (requests IS NULL OR created_at <= unixepoch() * 0)"),
     }),
+  },
+  {
+    what: "a slot that is not given back",
+    breaks: ["work-conserving", "limits"],
+    features: "limits",
+    hooks: leakedSlots,
+  },
+  {
+    what: "a gate that opens and opens no lane",
+    breaks: ["work-conserving", "order"],
+    features: "limits,rates,closures",
+    hooks: () => ({
+      withoutBooks: true,
+      after: ({ opened }) => {
+        opened.add = () => opened;
+      },
+    }),
+  },
+  {
+    what: "tokens that a restart gives back",
+    breaks: ["rate"],
+    features: "rates",
+    hooks: rewritten("SELECT key, full_at FROM buckets", "$& WHERE 0"),
+  },
+  {
+    what: "a closed key that a restart opens",
+    breaks: ["closed-keys"],
+    features: "closures",
+    hooks: rewritten("SELECT key, since, until, reason FROM closures", "$& WHERE 0"),
+  },
+  { what: "shares that grow at enqueue", breaks: ["fair-share"], features: "fairness,limits", hooks: stampedAtEnqueue },
+  {
+    what: "an ordering key that lets two go",
+    breaks: ["ordering"],
+    features: "ordering",
+    hooks: rewritten(
+      "jobs.seq = (SELECT h.seq FROM jobs AS h WHERE h.ordering = k.value ORDER BY h.ordering_rank, h.seq LIMIT 1)",
+      "jobs.seq IN (SELECT h.seq FROM jobs AS h WHERE h.ordering = k.value ORDER BY h.ordering_rank, h.seq LIMIT 2)",
+    ),
+  },
+  {
+    what: "an ordering key that nobody passes on",
+    breaks: ["ordering"],
+    features: "ordering",
+    hooks: rewritten("WHERE jobs.ordering IS NOT NULL OR u.key IS NOT NULL", "WHERE u.key IS NOT NULL"),
+  },
+  {
+    what: "a unique key that two jobs have",
+    breaks: ["unique", "durable", "once"],
+    features: "unique",
+    hooks: rewritten("u.key = k.value LEFT JOIN", "u.key = k.value AND u.seq % 2 = 0 LEFT JOIN"),
+  },
+  {
+    what: "a unique key that stays with a job that has ended",
+    breaks: ["unique", "durable", "once", "check"],
+    features: "unique",
+    hooks: () => ({
+      withoutBooks: true,
+      sql: (query) =>
+        query
+          .replace("coalesce(jobs.state, u.ended)", "coalesce(jobs.state, u.ended, 'running')")
+          .replace("DELETE FROM uniques WHERE key IN (SELECT value FROM json_each(?))", "$& AND 0"),
+    }),
+  },
+  {
+    what: "a deadline that a retry forgets",
+    breaks: ["deadline"],
+    features: "deadlines",
+    hooks: rewritten(
+      "created_at, options\n     FROM json_each(?1) AS e",
+      "created_at, json_remove(options, '$.deadlineAt') AS options\n     FROM json_each(?1) AS e",
+    ),
+  },
+  {
+    what: "a follow-up job that is sent before the settle",
+    breaks: ["follow-ups", "durable"],
+    features: "followUps",
+    hooks: () => ({ exchange: sentEarly }),
+  },
+  {
+    what: "a follow-up job that is taken each time that it comes",
+    breaks: ["follow-ups", "durable"],
+    features: "followUps",
+    hooks: rewritten("SELECT body_hash, answer FROM idempotency WHERE key = ?", "$& AND key NOT LIKE 'follow-up %'"),
+  },
+  {
+    what: "an instant that is computed from now",
+    breaks: ["schedules"],
+    features: "schedules",
+    prepare: (world) => {
+      const { hooks } = world.sites[0]!.host.deps;
+      const late = (): number => world.clock.wall() % 1_000;
+      hooks.sql = (query) =>
+        query.replace("SET next_at = ?, fires_at = ?", `SET next_at = ? + ${late()}, fires_at = ? + ${late()}`);
+    },
   },
 ];
 

@@ -84,37 +84,36 @@ export class Shares {
   }
 
   /**
-   * What one session was given, of one priority. `open`: fair keys of which a job that it could have been given waits;
-   * `closed`: those of which only jobs that were closed to it wait; `all`: no other job waits. Says what is not fair.
+   * What one session was given, of one priority. `waiting`: by fair key the jobs in whose place it could have been given
+   * one of that key that waits; `all`: no others wait than those that it could be given. Says what is not fair.
    */
   started(
     priority: number,
     jobs: ModelJob[],
-    waiting: { open: Set<string>; closed: Set<string>; all: boolean },
+    waiting: Map<string, Set<ModelJob>>,
+    all: boolean,
     running: number,
     weights: { [key: string]: number },
   ): string | null {
     const flows = this.#line(priority);
-    const taken = new Map<Flow, number>();
-    for (const job of jobs) {
-      const flow = this.#flow(flows, job);
+    const served = new Map(jobs.map((job) => [job, this.#flow(flows, job)]));
+    for (const [job, flow] of served) {
       flow.served = true;
       flow.first = null;
       flow.dearest = Math.max(flow.dearest, costOf(job));
-      taken.set(flow, (taken.get(flow) ?? 0) + costOf(job) / weightOf(weights, flow));
     }
     if (this.#unknown) return null;
-    if (!waiting.all) for (const [flow, served] of taken) flow.lead += served;
+    const taken = sumOf(served, jobs, weights);
+    if (!all) for (const [flow, cost] of taken) flow.lead += cost;
     for (const flow of flows.values()) {
       if (flow.ready === 0) continue;
-      if (waiting.closed.has(flow.fairKey)) flow.behind.clear();
-      const open = waiting.open.has(flow.fairKey);
-      compare(flow, open ? taken : new Map(), taken.get(flow) ?? 0);
-      if (!open) {
-        flow.owed += Math.max(...taken.values());
-        continue;
-      }
-      const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, jobs.length, running, weights);
+      const places = waiting.get(flow.fairKey);
+      if (places?.size === 0) flow.behind.clear();
+      const before = sumOf(served, places ?? [], weights);
+      compare(flow, before, taken.get(flow) ?? 0);
+      flow.owed += Math.max(...[...taken].map(([other, cost]) => cost - (before.get(other) ?? 0)));
+      if (before.size === 0) continue;
+      const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, places!.size, running, weights);
       if (unfair) return `priority ${priority}: ${unfair}`;
     }
     return null;
@@ -138,6 +137,20 @@ export class Shares {
     }
     return flow;
   }
+}
+
+/** What these jobs took of the shares of their flows. */
+function sumOf(
+  served: Map<ModelJob, Flow>,
+  jobs: Iterable<ModelJob>,
+  weights: { [key: string]: number },
+): Map<Flow, number> {
+  const sum = new Map<Flow, number>();
+  for (const job of jobs) {
+    const flow = served.get(job)!;
+    sum.set(flow, (sum.get(flow) ?? 0) + costOf(job) / weightOf(weights, flow));
+  }
+  return sum;
 }
 
 /** As it stands in the sets of waiting keys. */

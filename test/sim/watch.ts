@@ -1,7 +1,9 @@
 import type { Rollup } from "../../client/wire.ts";
 import { mergeRollup } from "../../durable-objects/engine/rollup.ts";
 import { dearest, isClosed, type ModelGate, opensAt, type Passage } from "./limits.ts";
+import type { ModelJob } from "./model.ts";
 import type { Site } from "./site.ts";
+import type { LiveRow } from "./tables.ts";
 import type { Invariant } from "./violation.ts";
 
 const SLACK_MS = 30;
@@ -70,13 +72,17 @@ function checkVisitors(
       oldest[channel] === Number.POSITIVE_INFINITY ? oldest[channel] : Math.min(oldest[channel], readySince[channel]);
   }
   const saved = dearest(model.ready);
+  const kindOf = ({ task, channel }: LiveRow): string => `${channel} ${task}`;
+  const isOpen = ({ passages }: ModelJob): boolean => !passages.some((passage) => isClosed(passage, now));
+  const open = new Set([...model.ready].filter(isOpen).map(({ live }) => kindOf(live!)));
   for (const { live, passages } of model.ready) {
     const opens = opensAll(passages, now, new Map());
     // Who ends a job that holds the gate looks at it.
     if (opens === null) continue;
     const since = readySince[live!.channel];
     const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
-    const waitMs = passages.some((passage) => isClosed(passage, now)) ? BACK_MS : intervalMs;
+    // Another of its kind may stand for it: who comes for that one looks at the gates.
+    const waitMs = open.has(kindOf(live!)) ? intervalMs : BACK_MS;
     armedFor(
       Math.max(opensAll(passages, now, saved)!, now + waitMs),
       "work-conserving",
