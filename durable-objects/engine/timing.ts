@@ -5,7 +5,7 @@
  */
 import type { ScheduleInput } from "../../client/wire.ts";
 import { parseCron } from "./cron.ts";
-import { DAY } from "./limits.ts";
+import { DAY, utf8Bytes, VALUE_BYTES_MAX } from "./limits.ts";
 
 /** A schedule's instants, between its start and its end. */
 export interface Timing {
@@ -128,6 +128,9 @@ export function invalidSchedule(input: ScheduleInput, now: number): string | nul
   if (!within(catchUpMax, 0, CATCH_UP_MAX)) return `catchUp.max is a whole number from 0 to ${CATCH_UP_MAX}`;
   if (jobsAtOnce(input.payload, CATCH_UP_MAX) < catchUpMax) {
     return `catchUp.max is ${catchUpMax}, and with a payload of this size ${jobsAtOnce(input.payload, CATCH_UP_MAX)} at most may be made up for`;
+  }
+  if (utf8Bytes(JSON.stringify(input)) > VALUE_BYTES_MAX) {
+    return "its payload takes more than is kept of a schedule: quotes and backslashes count four times. Store it elsewhere";
   }
   if (startAt !== null && endAt !== null && endAt <= startAt) return "endAt is not after startAt";
   if (overlap === "buffer-one" && template.orderingKey) {

@@ -393,6 +393,7 @@ export const SCHEDULES: Case[] = [
         [{ startAt: queue.now, endAt: queue.now }, /endAt is not after startAt/],
         [{ overlap: "buffer-one", template: { ...TEMPLATE, orderingKey: "mine" } }, /leave orderingKey out/],
         [{ catchUpMax: 1_000, payload: JSON.stringify("x".repeat(100_000)) }, /27 at most may be made up for/],
+        [{ payload: JSON.stringify('"'.repeat(500_000)) }, /its payload takes more than is kept/],
       ];
       for (const [fields, words] of wrong) expect(() => put(queue, "b", fields), String(words)).toThrow(words);
       for (const verb of [remove, runNow])
