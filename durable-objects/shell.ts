@@ -102,9 +102,11 @@ export class QueueShell implements QueueRpc {
   }
 
   async retry(seq: number): Promise<Reply<{ job: JobRecord }>> {
-    return onJob(this.#ports, this.#runner, seq, operate.retry, (tx, found) =>
+    const done = await onJob(this.#ports, this.#runner, seq, operate.retry, (tx, found) =>
       found ? operate.reopen(tx, found) : "absent",
     );
+    if (done.ok) await this.#runner.register();
+    return done;
   }
 
   async remove(seq: number): Promise<Reply<object>> {
@@ -184,10 +186,13 @@ export class QueueShell implements QueueRpc {
   async bulk(input: BulkInput): Promise<BulkReply> {
     if (!this.#runner.exists()) return input.jobs.map(() => "absent");
     const { history, queue, partition, within } = this.#ports;
-    return bulk(input, {
+    const answers = await bulk(input, {
       run: (verb) => this.#runner.run(verb),
       readMany: (seqs) => within(READ_TIMEOUT_MS, history.readMany(queue, partition, seqs)),
     });
+    // A retry brings back a queue that was deleted, as an enqueue does.
+    if (input.action === "retry" && answers.includes("changed")) await this.#runner.register();
+    return answers;
   }
 
   async forget(): Promise<Reply<{ upto: number }>> {
@@ -245,7 +250,7 @@ export class QueueShell implements QueueRpc {
     }
   }
 
-  /** A change that may be the queue's first. */
+  /** A change that may be the queue's first, or the first since it was deleted. */
   async #change<Done extends { ok: boolean }>(verb: (tx: Tx) => Done): Promise<Done> {
     const done = this.#runner.run(verb);
     if (done.ok) await this.#runner.register();

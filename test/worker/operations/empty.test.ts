@@ -106,6 +106,19 @@ describe("DELETE of a queue", () => {
     expect(await db.prepare("SELECT 1 FROM queues WHERE name = 'q-busy'").first()).not.toBeNull();
   });
 
+  it("is taken back by a retry of what the history has not yet forgotten", async () => {
+    for (const queue of ["q-back-one", "q-back-many"]) {
+      await deadJobs(queue, 2);
+      expect(await stubOf(queue).forget()).toMatchObject({ ok: true, upto: 2 });
+      await problem(await ask(`/v1/queues/${queue}`), 404, "not_found");
+      if (queue === "q-back-one") await answer(await ask(`/v1/jobs/${queue}:0:2/retry`, { method: "POST" }));
+      else await over(await answer(await ask("/v1/operations", { body: { action: "retry", filter: { queue } } }), 202));
+      const { counts } = await answer<Queue>(await ask(`/v1/queues/${queue}`));
+      expect(counts.ready).toBe(queue === "q-back-one" ? 1 : 2);
+      expect(await db.prepare("SELECT 1 FROM queues WHERE name = ?").bind(queue).first()).not.toBeNull();
+    }
+  });
+
   it("goes on after it was cut short", async () => {
     await deadJobs("q-halfway", 10);
     await answer(await destroy("q-halfway", { confirm: "q-halfway" }), 202);
