@@ -15,6 +15,7 @@ import { FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
+import { chunkBytes } from "./record-size.ts";
 import { addEnd, cellOf, minuteOf } from "./rollup.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
@@ -107,7 +108,8 @@ export function endJobs(
     ["result", keep === "none" ? ends.filter((end) => end.to === "completed") : []],
     ["history", keep === "none" ? ends.filter((end) => end.to !== "completed") : ends],
   ] as const) {
-    for (const chunk of chunks(group, (end) => end.bytes, FLUSH_JOBS)) endChunk(tx, kind, from, held, chunk);
+    for (const chunk of chunks(group, (end) => chunkBytes(end.bytes), FLUSH_JOBS))
+      endChunk(tx, kind, from, held, chunk);
   }
 }
 

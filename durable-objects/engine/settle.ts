@@ -21,11 +21,10 @@ import {
   ERROR_NAME_CHARS,
   ERROR_STACK_CHARS,
   LAPSES_MAX,
-  utf8Bytes,
-  VALUE_BYTES_MAX,
 } from "./limits.ts";
 import { type Move, moveJobs } from "./move.ts";
 import type { Tx } from "./ports.ts";
+import { fits } from "./record-size.ts";
 import { RECORD_BYTES } from "./rows.ts";
 import type { Verb } from "./states.ts";
 import { type ComingBack, comesBack, comingBack, takeKeys } from "./unique.ts";
@@ -189,7 +188,7 @@ function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<De
 function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Decision & { to: FinalState }): End {
   const result = ending.outcome === "completed" ? (ending.result ?? null) : null;
   const noted = notes(ending);
-  const tooLarge = result !== null && !fits(result, held.bytes);
+  const tooLarge = result !== null && !fits(tx, ending.seq, result, held.bytes);
   return {
     seq: ending.seq,
     fence: ending.fence,
@@ -203,17 +202,11 @@ function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Deci
     failures: to.failures ?? null,
     lapses: to.lapses ?? null,
     result: tooLarge ? null : result,
-    bytes: held.bytes + (result?.length ?? 0) + (noted.error?.length ?? 0) + RECORD_BYTES,
+    bytes: held.bytes + (tooLarge ? 0 : (result?.length ?? 0)) + notedLength(noted) + RECORD_BYTES,
     runMs: Math.max(0, tx.now - held.startedAt),
     waitMs: held.waitMs,
     ...noted,
   };
-}
-
-/** Whether a result and the rest of its record fit one value, which production bounds. Escaping at most doubles them. */
-function fits(result: string, restBytes: number): boolean {
-  const most = (VALUE_BYTES_MAX * 0.9) / 2 - restBytes;
-  return result.length * 3 <= most || utf8Bytes(result) <= most;
 }
 
 /** How the attempt is noted with the job. */
@@ -227,6 +220,10 @@ function notes(ending: Ending): Pick<Move, "outcome" | "error" | "attemptError">
         : null,
     attemptError: error && { name: error.name, message: error.message.slice(0, ATTEMPT_MESSAGE_CHARS) },
   };
+}
+
+function notedLength({ error, attemptError }: ReturnType<typeof notes>): number {
+  return (error?.length ?? 0) + (attemptError ? JSON.stringify(attemptError).length : 0);
 }
 
 function errorOf(ending: Ending) {

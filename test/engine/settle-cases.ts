@@ -161,6 +161,25 @@ export const SETTLE: Case[] = [
     },
   },
   {
+    name: "records that are all quotes and backslashes stay within what a value may hold",
+    run(queue) {
+      const quotes = (count: number) => JSON.stringify('"'.repeat(count / 2 - 1));
+      queue.add({}, 8, { jobs: Array.from({ length: 8 }, () => [0, quotes(128 * 1024)]) });
+      const done = queue.claim("s").map(([seq, fence]) => ({ seq, fence, outcome: "completed" as const }));
+      queue.turn("s", { settle: done });
+      queue.add({}, 500);
+      const error = { name: "E", message: '"'.repeat(500), stack: null };
+      const dead = queue.claim("s").map(([seq, fence]) => ({ seq, fence, outcome: "dead" as const, error }));
+      queue.turn("s", { settle: dead });
+      const [small, large] = queue.add({}, 2);
+      queue.run({ outcome: "completed", result: quotes(400 * 1024) });
+      queue.run({ outcome: "completed", result: quotes(500 * 1024) });
+      expect([queue.job(small!).reason, queue.job(large!).reason]).toEqual([null, "result_too_large"]);
+      const [largest] = queue.rows("SELECT max(octet_length(body)) AS bytes FROM outbox");
+      expect(Number(largest!.bytes)).toBeLessThan(1_900_000);
+    },
+  },
+  {
     name: "the table of delays: default, exponential with a bound, fixed, and jitter that only adds",
     run() {
       const delays = (policy: Parameters<typeof retryDelayMs>[0], random: number) =>
