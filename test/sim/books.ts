@@ -38,6 +38,7 @@ export function checkBooks(model: Model, host: Host, incarnation: Incarnation): 
     const byId = (sessions: typeof books.sessions) =>
       [...sessions.values()].map(plain).sort((a, b) => (a.id < b.id ? -1 : 1));
     same("sessions", byId(books.sessions), byId(fresh.sessions));
+    checkScheduler(same, books, fresh);
     if (books.counts) same("counts", books.counts, countJobs(sql, fresh));
     model.expect(books.wakeAt <= fresh.wakeAt, "books", () => `wakeAt ${books.wakeAt} is later than ${fresh.wakeAt}`);
     const { flushedUpto, unflushed } = books.outbox;
@@ -51,4 +52,35 @@ export function checkBooks(model: Model, host: Host, incarnation: Incarnation): 
       }
     }
   });
+}
+
+type Books = NonNullable<ReturnType<typeof openBooks>>;
+
+/** Who holds each gate, and what of limits, keys and deliveries lasts. Where lanes stand, and shares, are memory only. */
+function checkScheduler(same: (name: string, a: unknown, b: unknown) => void, books: Books, fresh: Books): void {
+  const gates = (of: Books) =>
+    [...of.gates.values()]
+      .filter(({ holders, taken, spent }) => holders !== 0 || taken !== 0 || spent !== 0)
+      .map(({ key, holders, taken, spent }) => [key, holders, taken, spent])
+      .sort();
+  same("gates", gates(books), gates(fresh));
+  const limits = (of: Books) => [...of.gates.values()].map(({ key, limit }) => [key, limit]).sort();
+  const known = new Set(fresh.gates.keys());
+  same(
+    "limits",
+    limits(books).filter(([key]) => known.has(key as string)),
+    limits(fresh),
+  );
+  const waiting = (of: Books) =>
+    [...of.groups.values()]
+      .filter(({ ready }) => ready > 0)
+      .map(({ task, channel, suspect, ready }) => [task, channel, suspect, ready])
+      .sort();
+  same("groups", waiting(books), waiting(fresh));
+  same("buckets", [...books.buckets].sort(), [...fresh.buckets].sort());
+  same("closures", [...books.closures].sort(), [...fresh.closures].sort());
+  same("ordered", books.ordered, fresh.ordered);
+  same("uniques", books.uniques, fresh.uniques);
+  const targets = (of: Books) => [...of.targets].map(([key, { waiting: parcels }]) => [key, parcels]).sort();
+  same("targets", targets(books), targets(fresh));
 }

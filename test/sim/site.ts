@@ -114,8 +114,10 @@ export class Site {
   }
 
   async poke(): Promise<void> {
+    // Only a loss of before can have been found.
+    const lost = this.host.alarmLost;
     const reply = await this.host.call({ kind: "other" }, (shell) => shell.poke());
-    this.host.alarmLost &&= this.host.alarmAt === null;
+    if (lost) this.host.alarmLost = this.host.alarmAt === null;
     const next = reply?.nextWakeAt ?? null;
     const inMs = next === null ? 3_600_000 : Math.max(0, next - this.clock.wall()) + 30_000;
     this.#nextPokeAt = this.clock.time + Math.min(inMs, 3_600_000);
