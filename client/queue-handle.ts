@@ -14,7 +14,6 @@ import type {
   HistoryConfig,
   KeyState,
   Limit,
-  Page,
   Queue,
   QueueConfig,
   Schedule,
@@ -78,9 +77,10 @@ export class QueueHandle {
    * for (const { value, waiters } of await client.queue("hooks").keys({ kind: "customer" })) console.log(value, waiters);
    */
   async keys({ kind, signal }: CallOptions & { kind?: string } = {}): Promise<KeyState[]> {
-    const query = kind === undefined ? "" : `?kind=${encodeURIComponent(kind)}`;
-    const page = await this.#send<Page<KeyState>>({ method: "GET", path: this.#path(`/limits${query}`), signal });
-    return page.items;
+    const only = kind === undefined ? "" : `&kind=${encodeURIComponent(kind)}`;
+    const keys: KeyState[] = [];
+    for await (const key of list<KeyState>(this.#send, this.#path(`/limits?limit=200${only}`), signal)) keys.push(key);
+    return keys;
   }
 
   /**

@@ -189,7 +189,6 @@ export const explanation = z
 // ---- requests
 
 export const keyParams = z.strictObject({ queue: queueName, kind: kindName, value: keyText });
-export const keysQuery = z.strictObject({ kind: kindName.optional().describe("Keys of this kind only.") });
 
 const LONGEST: Duration = "31d";
 export const pauseKeyBody = z.strictObject(

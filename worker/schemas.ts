@@ -47,7 +47,7 @@ const limit = z
   .regex(/^([1-9]|[1-9]\d|1\d\d|200)$/, "is a whole number from 1 to 200")
   .optional()
   .describe("Items on a page, 1 to 200; default 50.");
-const cursor = z.string().max(1_000, "is no cursor that was answered").optional().describe("`nextCursor` of a page.");
+const cursor = z.string().max(4_000, "is no cursor that was answered").optional().describe("`nextCursor` of a page.");
 export const paging = z.strictObject({ limit, cursor });
 
 const STATE_MESSAGE = `is one or several of ${FILTER_STATES.join(", ")}, with commas between`;

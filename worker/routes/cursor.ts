@@ -5,17 +5,18 @@
  */
 import { z } from "zod";
 import { fromBase64Url, toBase64Url } from "../bytes.ts";
-import { queueName } from "../fields.ts";
+import { keyText, kindName, queueName } from "../fields.ts";
 
 const seq = z.int().min(0);
 const partition = z.int().min(0);
 
-/** Jobs of one queue below a seq; finished jobs of all queues beyond a place; queues and schedules after a name; operations below an id. */
+/** Jobs of one queue below a seq; finished jobs of all queues beyond a place; queues, schedules and keys after a name; operations below an id. */
 const SHAPES = {
   queue: z.tuple([queueName, seq]),
   finished: z.tuple([z.int().min(0), queueName, partition, seq]),
   queues: z.tuple([queueName]),
   schedules: z.tuple([queueName]),
+  keys: z.tuple([kindName, keyText]),
   operations: z.tuple([z.string().max(64)]),
 };
 type Kind = keyof typeof SHAPES;

@@ -4,15 +4,19 @@
  * @module
  */
 import { parseDuration } from "../../client/duration.ts";
-import type { ErrorCode, KeyState } from "../../client/types.ts";
+import type { ErrorCode, KeyState, Page } from "../../client/types.ts";
 import type { KeyReport } from "../../client/wire.ts";
-import { keyParams, keyState, keysQuery, pauseKeyBody } from "../limit-schema.ts";
+import { kindName } from "../fields.ts";
+import { keyParams, keyState, pauseKeyBody } from "../limit-schema.ts";
 import { showRate } from "../limit-settings.ts";
 import { refuse } from "../problem.ts";
-import { pageOf, queueParams } from "../schemas.ts";
+import { pageOf, paging, queueParams } from "../schemas.ts";
+import { readCursor, writeCursor } from "./cursor.ts";
+import { badCursor } from "./list.ts";
 import { refuseUndeclared } from "./queues.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
 
+const DEFAULT_LIMIT = 50;
 const PATH = "/v1/queues/{queue}/limits/{kind}/{value}/pause";
 const answers = { 200: { description: "The key as it then is.", schema: keyState } };
 const errors: ErrorCode[] = ["not_found"];
@@ -20,16 +24,27 @@ const errors: ErrorCode[] = ["not_found"];
 export const listKeys = route({
   method: "get",
   path: "/v1/queues/{queue}/limits",
-  summary: "Keys that run, wait or are closed: holders, waiters, what is left of their rate",
+  summary: "Keys that run, wait or are closed, by name: holders, waiters, what is left of their rate",
   params: queueParams,
-  query: keysQuery,
-  answers: { 200: { description: "At most 1,000 keys.", schema: pageOf(keyState) } },
+  query: paging.extend({ kind: kindName.optional().describe("Keys of this kind only.") }),
+  answers: { 200: { description: "A page; at most 1,000 keys in all.", schema: pageOf(keyState) } },
   errors,
   async handle(call) {
     const strange = refuseUndeclared(call.config, call.params.queue);
     if (strange) return strange;
-    const keys = await call.stub(call.params.queue).keys(call.query.kind ?? null);
-    return ok({ items: keys.map(toKeyState), nextCursor: null });
+    const { kind, cursor } = call.query;
+    const place = cursor === undefined ? null : readCursor("keys", cursor);
+    if (cursor !== undefined && place === null) return badCursor();
+    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
+    const keys = await call.stub(call.params.queue).keys(kind ?? null);
+    const from = place === null ? 0 : keys.findIndex((key) => nameOf(key) > place.join(":"));
+    const page = from < 0 ? [] : keys.slice(from, from + limit);
+    const last = page.at(-1);
+    const more = last !== undefined && from + limit < keys.length;
+    return ok({
+      items: page.map(toKeyState),
+      nextCursor: more ? writeCursor("keys", [last.kind, last.value]) : null,
+    } satisfies Page<KeyState>);
   },
 });
 
@@ -53,6 +68,9 @@ export const openKey = route({
   errors,
   handle: (call) => close(call, 0, null),
 });
+
+/** Keys are listed in the order of these. */
+const nameOf = ({ kind, value }: KeyReport): string => `${kind}:${value}`;
 
 interface KeyCall extends Services {
   params: { queue: string; kind: string; value: string };

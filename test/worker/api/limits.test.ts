@@ -229,6 +229,26 @@ describe("keys", () => {
     ]);
   });
 
+  it("are listed page by page, by name, whatever they are called", async () => {
+    const values = ["a", "a:b", "b".repeat(255), "é", "\u0000", "😀".repeat(127)];
+    for (const value of values) {
+      const path = `/v1/queues/q-paged/limits/tenant/${encodeURIComponent(value)}/pause`;
+      await answer(await ask(path, { method: "PUT", body: { for: "1h" } }));
+    }
+    const seen: string[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const from: string = cursor === "" ? "" : `&cursor=${cursor}`;
+      const page: Page<KeyState> = await answer(await ask(`/v1/queues/q-paged/limits?limit=1${from}`));
+      expect(page.items).toHaveLength(1);
+      seen.push(page.items[0]!.value);
+      cursor = page.nextCursor;
+    }
+    expect(seen).toEqual([...values].sort());
+    const client = createClient({ url: "https://millrace.test", token: TOKEN, fetch: appWith() });
+    expect((await client.queue("q-paged").keys()).map(({ value }) => value)).toEqual(seen);
+    await problem(await ask("/v1/queues/q-paged/limits?cursor=bad"), 400, "invalid_request");
+  });
+
   it("are closed for a time, and opened; the value is what was encoded", async () => {
     const { asked, fetch } = told({ pauseKey: { ok: true, key: REPORT } });
     const path = `/v1/queues/q-keys/limits/tenant/${encodeURIComponent("a/b é")}/pause`;
