@@ -10,6 +10,7 @@
  */
 import type { Channel, ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
 import { type Held, type Session, setting } from "./books.ts";
+import { chunks } from "./chunks.ts";
 import { claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { areFollowUps, countFollowUps } from "./follow-ups.ts";
@@ -20,6 +21,7 @@ import {
   GATE_LINGER_MS,
   LINGER_MS,
   SETTLES_MAX,
+  utf8Bytes,
   VALUE_BYTES_MAX,
   WANT_MAX,
 } from "./limits.ts";
@@ -175,16 +177,30 @@ function settledBefore(tx: Tx, seq: number, fence: number): boolean {
 }
 
 function noteProgress(tx: Tx, session: Session, input: ExchangeInput): void {
-  const notes = input.progress.filter(({ seq, fence }) => session.held.get(seq)?.fence === fence);
-  if (notes.length === 0) return;
-  tx.sql.exec(
-    `UPDATE jobs SET progress = v.progress
-     FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS progress FROM json_each(?1)) AS v
-     WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND jobs.state = 'running' AND jobs.session = ?2`,
-    JSON.stringify(notes.map(({ seq, fence, progress }) => [seq, fence, JSON.stringify(progress)])),
-    session.id,
-  );
+  const notes = new Map<number, [seq: number, fence: number, text: string]>();
+  for (const { seq, fence, progress } of input.progress) {
+    if (session.held.get(seq)?.fence === fence) notes.set(seq, [seq, fence, JSON.stringify(progress ?? null)]);
+  }
+  for (const chunk of chunks([...notes.values()], ([, , text]) => text.length + NOTE_BYTES)) {
+    const json = JSON.stringify(chunk);
+    // It becomes part of the record, whose size is counted.
+    for (const { seq, bytes } of tx.sql.exec(BEFORE, json)) session.held.get(Number(seq))!.bytes -= Number(bytes);
+    for (const [seq, , text] of chunk) session.held.get(seq)!.bytes += utf8Bytes(text);
+    tx.sql.exec(NOTE, json, session.id);
+  }
 }
+
+/** About what a note takes besides its text. */
+const NOTE_BYTES = 40;
+
+const BEFORE = `
+SELECT jobs.seq, octet_length(progress) AS bytes FROM json_each(?1) AS e CROSS JOIN jobs ON jobs.seq = e.value ->> 0
+WHERE progress IS NOT NULL`;
+
+const NOTE = `
+UPDATE jobs SET progress = v.progress
+FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS progress FROM json_each(?1)) AS v
+WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND jobs.state = 'running' AND jobs.session = ?2`;
 
 /** Compares what the worker names with what the books say it holds. */
 function reconcile(session: Session, input: ExchangeInput) {

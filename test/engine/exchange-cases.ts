@@ -131,6 +131,29 @@ export const EXCHANGE: Case[] = [
     },
   },
   {
+    name: "long notes of many jobs fit, and their records do",
+    run(queue) {
+      queue.add({}, 500);
+      const held = queue.claim("s");
+      const note = (text: string): void => {
+        const progress = held.map(([seq, fence]) => ({
+          seq,
+          fence,
+          progress: { percent: 1, note: text.repeat(1_000) },
+        }));
+        queue.turn("s", { holding: held, progress: [...progress, progress[0]!] });
+      };
+      const bytesOf = (): unknown => queue.read((tx) => tx.books.sessions.get("s")!.held.get(1)!.bytes);
+      const before = Number(bytesOf());
+      for (const text of ["€", '"', '"']) note(text);
+      expect(bytesOf()).toBe(before + '{"percent":1,"note":""}'.length + 2_000);
+      queue.turn("s", { settle: held.map(([seq, fence]) => ({ seq, fence, outcome: "completed" })) });
+      const [largest] = queue.rows("SELECT max(octet_length(body)) AS bytes, sum(count) AS jobs FROM outbox");
+      expect(Number(largest!.bytes)).toBeLessThan(1_900_000);
+      expect(largest!.jobs).toBe(500);
+    },
+  },
+  {
     name: "notes progress of what is held, and of nothing else",
     run(queue) {
       queue.add({}, 2);
