@@ -1,11 +1,12 @@
-import { type EnqueueInput, type JobRecord, type JobTemplate, readOptions, type Settings } from "../../client/wire.ts";
+import type { EnqueueInput, JobRecord, JobTemplate, Settings } from "../../client/wire.ts";
 import type { Ledger } from "./ledger.ts";
 import { Limits, type Passage } from "./limits.ts";
 import { Orderings } from "./orderings.ts";
 import { Schedules } from "./schedules.ts";
 import { Shares } from "./shares.ts";
 import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
-import { placeOf, type Resolved, startOf, Uniques } from "./uniques.ts";
+import { checkTerms, termsOf } from "./terms.ts";
+import { placeOf, type Resolved, Uniques } from "./uniques.ts";
 import { type Invariant, Violation } from "./violation.ts";
 
 export interface ModelEnd {
@@ -181,7 +182,7 @@ export class Model {
       if (!template) return;
       const job = this.#newJob(row.seq, template, now);
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
-      this.#checkTerms(job, row, now);
+      checkTerms(this, job, row, now);
       this.stands(job, row);
     }
   }
@@ -202,7 +203,7 @@ export class Model {
       settled: new Set(),
       holders: new Map(),
       acceptedAt: now,
-      ...this.#terms(template, now, now),
+      ...termsOf(this.limits, template, now, now),
     };
     this.jobs.set(seq, job);
     return job;
@@ -214,12 +215,12 @@ export class Model {
     const rejoins = (job.template.orderingKey ?? null) !== (template.orderingKey ?? null);
     if (rejoins) this.orderings.leave(job);
     this.#place(job, null);
-    Object.assign(job, this.#terms(template, now, job.acceptedAt));
+    Object.assign(job, termsOf(this.limits, template, now, job.acceptedAt));
     this.#place(job, row);
     if (rejoins) this.orderings.join(job);
     this.orderings.touch(job);
     this.uniques.touch(job);
-    this.#checkTerms(job, row, now);
+    checkTerms(this, job, row, now);
     const fence = before.fence + (row.state === "running" ? 1 : 0);
     const right = row.fence === fence && row.failures === 0 && row.lapses === 0;
     this.expect(
@@ -227,38 +228,6 @@ export class Model {
       "unique",
       () => `job ${job.seq} was changed, and has fence ${row.fence}, ${row.failures} failures`,
     );
-  }
-
-  #terms(template: JobTemplate, now: number, firstAt: number) {
-    const start = startOf(template, now, firstAt);
-    const { deadlineAt = null, deadlineMs = null } = template;
-    return {
-      template,
-      fairKey: template.fairKey ?? null,
-      passages: this.limits.passages(template),
-      notBefore: start > now ? start : 0,
-      runAt: start,
-      deadlineAt: deadlineAt ?? (deadlineMs === null ? null : now + deadlineMs),
-    };
-  }
-
-  #checkTerms({ seq, runAt, template, deadlineAt }: ModelJob, row: LiveRow, now: number): void {
-    this.expect(row.run_at === runAt, "never-early", () => `job ${seq} runs at ${row.run_at}, not ${runAt}`);
-    const startBy = template.expiresInMs === null ? Number.POSITIVE_INFINITY : now + template.expiresInMs;
-    const expiresAt = Math.min(startBy, deadlineAt ?? Number.POSITIVE_INFINITY);
-    const timed = row.state === "running" || (row.expires_at ?? Number.POSITIVE_INFINITY) === expiresAt;
-    this.expect(timed, "expiry", () => `job ${seq} expires at ${row.expires_at}, not ${expiresAt}`);
-    const { priority, task, keys, cost, fairKey = null, orderingKey = null, parent = null } = template;
-    const asked = row.priority === priority && row.task === task;
-    this.expect(asked, "order", () => `job ${seq} is not of the task and priority asked for`);
-    const laned = sameNames(row.keys, keys) && sameNames(row.cost, cost) && row.fair_key === fairKey;
-    this.expect(laned, "limits", () => `job ${seq} stands with ${row.keys}, costs ${row.cost}, share ${row.fair_key}`);
-    this.expect(row.ordering === orderingKey, "ordering", () => `job ${seq} has key ${row.ordering}`);
-    const options = readOptions(row.options);
-    this.expect(options.deadlineAt === deadlineAt, "deadline", () => `job ${seq} is over at ${options.deadlineAt}`);
-    const scheduled = JSON.stringify(options.schedule) === JSON.stringify(template.schedule ?? null);
-    this.expect(scheduled, "schedules", () => `job ${seq} is of ${JSON.stringify(options.schedule)}`);
-    this.expect(options.parent === parent, "follow-ups", () => `job ${seq} has parent ${options.parent}`);
   }
 
   end(job: ModelJob, task: string, end: ModelEnd): void {
@@ -294,10 +263,4 @@ export class Model {
       () => `job ${seq} is ${truth?.state}/${truth?.fence}, and is answered as ${answer.state}/${answer.fence}`,
     );
   }
-}
-
-/** Whether JSON text holds these names and values, in any order. */
-function sameNames(text: string | null, asked: { [name: string]: unknown } | null | undefined): boolean {
-  const flat = (of: object | null | undefined): string => JSON.stringify(Object.entries(of ?? {}).sort());
-  return flat(text === null ? null : JSON.parse(text)) === flat(asked);
 }

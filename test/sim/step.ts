@@ -1,37 +1,20 @@
 import type { JobState } from "../../client/types.ts";
-import { readOptions, type WireOutcome } from "../../client/wire.ts";
 import { Arrivals } from "./arrivals.ts";
+import { Attempts } from "./attempts.ts";
 import type { Cause, Incarnation } from "./host.ts";
 import type { Model, ModelJob } from "./model.ts";
 import { madeBy } from "./schedules.ts";
-import {
-  type LiveRow,
-  type OutboxRow,
-  outcomeFor,
-  type readMeta,
-  type ScheduleRow,
-  type SessionRow,
-} from "./tables.ts";
+import type { LiveRow, OutboxRow, readMeta, ScheduleRow, SessionRow } from "./tables.ts";
 import { type Place, placeOf, placeOfState } from "./uniques.ts";
-
-const SUSPECT_DEAD = 5;
-const DAY = 86_400_000;
-const RETRY_MS_MAX = 6 * 3_600_000;
-
-/** How a job ended. */
-interface End {
-  state: string;
-  reason: string | null;
-}
 
 /** One transaction. */
 export class Step {
   readonly #model: Model;
   readonly #now: number;
   readonly #cause: Cause;
-  readonly #sessions: Map<string, SessionRow>;
   readonly #outbox: OutboxRow[];
   readonly #arrivals: Arrivals;
+  readonly #attempts: Attempts;
   readonly #code: Incarnation["code"];
   readonly #gone = new Map<number, { row: OutboxRow; entry: OutboxRow["entries"][number] }>();
 
@@ -45,11 +28,11 @@ export class Step {
     this.#model = model;
     this.#now = incarnation.now;
     this.#cause = cause;
-    this.#sessions = sessions;
     this.#outbox = outbox;
     this.#code = incarnation.code;
     incarnation.code = null;
     this.#arrivals = new Arrivals(model, incarnation.now, sessions);
+    this.#attempts = new Attempts(model, incarnation.now, cause, sessions);
     for (const row of outbox) for (const entry of row.entries) this.#gone.set(entry[0], { row, entry });
   }
 
@@ -183,7 +166,7 @@ export class Step {
     const [, fence, task, state, reason] = entry;
     model.expect(fence === before.fence + 1, "fence", () => `job ${job.seq}/${before.fence} ended at fence ${fence}`);
     model.end(job, task, { fence, state, kept: row.kind === "history" });
-    if (before.state === "running") this.#attemptEnded(job, before, { state, reason }, null);
+    if (before.state === "running") this.#attempts.ended(job, before, { state, reason }, null);
     else if (reason === "expired") {
       const due = before.expires_at !== null && before.expires_at <= this.#now;
       model.expect(due && state === "cancelled", "expiry", () => `job ${job.seq} expired before its time`);
@@ -201,7 +184,7 @@ export class Step {
     }
     let standing = before;
     if (before.state === "running") {
-      this.#attemptEnded(job, before, null, after);
+      this.#attempts.ended(job, before, null, after);
       if (after.state !== "running") return;
       standing = { ...after, state: "ready", fence: before.fence };
     }
@@ -254,112 +237,5 @@ export class Step {
     const over = job.deadlineAt !== null && job.deadlineAt <= this.#now;
     model.expect(!over, "deadline", () => `job ${job.seq} was reopened after its deadline`);
     job.notBefore = 0;
-  }
-
-  /** An attempt is over: its holder settled it, or the holder's time was over. */
-  #attemptEnded(job: ModelJob, before: LiveRow, end: End | null, after: LiveRow | null) {
-    const model = this.#model;
-    const ended = end?.state ?? null;
-    const input = this.#cause?.kind === "exchange" ? this.#cause.input : null;
-    const holder = this.#sessions.get(before.session!);
-    const mine = input && input.session === before.session && input.n !== holder?.n;
-    const outcome = mine ? outcomeFor(input.settle, job.seq, before.fence) : undefined;
-    const name = `job ${job.seq}/${before.fence}`;
-    if (outcome) job.settled.add(before.fence);
-    if (this.#waitsInTime(job, end, after)) return;
-    if (outcome) return this.#settled(job, before, outcome, ended, after);
-    const until = holder?.held.find((held) => held.seq === job.seq)?.until ?? 0;
-    const over = !input && (!holder || holder.leaseUntil <= this.#now || until <= this.#now);
-    model.expect(
-      over,
-      "fence",
-      () => `${name} was taken from ${before.session}, which held it (${ended ?? after?.state})`,
-    );
-    if (before.cancel_requested_at !== null) {
-      return model.expect(ended === "cancelled", "cancelled", () => `${name} was cancelled, and lapsed`);
-    }
-    const lapses = before.lapses + 1;
-    if (ended)
-      return model.expect(ended === "dead" && lapses >= SUSPECT_DEAD, "lapses", () => `${name} ended ${ended}`);
-    const state = lapses === 1 ? "ready" : "scheduled";
-    const right = after!.lapses === lapses && lapses < SUSPECT_DEAD && after!.state === state;
-    model.expect(right, "lapses", () => `${name} lapsed for the ${lapses}th time: ${after!.state}, ${after!.lapses}`);
-    if (state === "scheduled") job.notBefore = this.#scheduled(job, after!, this.#now + 60_000);
-  }
-
-  /** A job does not wait past its deadline, nor beside another of its unique key. True: that is why it ended. */
-  #waitsInTime({ seq, deadlineAt, template }: ModelJob, end: End | null, after: LiveRow | null): boolean {
-    const model = this.#model;
-    if (deadlineAt !== null && after) {
-      const waits = after.state !== "running";
-      const inTime = Math.max(this.#now, after.run_at) < deadlineAt && (!waits || after.expires_at === deadlineAt);
-      model.expect(inTime, "deadline", () => `job ${seq} waits until ${after.run_at}, and is over at ${deadlineAt}`);
-    }
-    if (end?.state !== "cancelled") return false;
-    if (end.reason === "expired") {
-      // The next try may be as far away as the longest delay.
-      const due = deadlineAt !== null && deadlineAt <= this.#now + RETRY_MS_MAX;
-      model.expect(due, "deadline", () => `job ${seq} ended by a deadline, ${deadlineAt}`);
-      return true;
-    }
-    if (end.reason !== "superseded") return false;
-    const key = template.unique?.key ?? "";
-    const rival = model.uniques.holderOf(key, this.#now, placeOf);
-    model.expect(rival !== null, "unique", () => `job ${seq} ended superseded, and nobody has its key ${key}`);
-    return true;
-  }
-
-  #settled(job: ModelJob, before: LiveRow, outcome: WireOutcome, ended: string | null, after: LiveRow | null) {
-    const model = this.#model;
-    const now = this.#now;
-    const what = outcome.outcome;
-    const wrong = (): string => `job ${job.seq} ${what}: ${ended ?? after?.state}`;
-    if (what === "completed") return model.expect(ended === "completed", "durable", wrong);
-    if (before.cancel_requested_at !== null) return model.expect(ended === "cancelled", "cancelled", wrong);
-    const failures = before.failures + 1;
-    switch (what) {
-      case "failed": {
-        const { maxAttempts, backoff } = readOptions(before.options);
-        if (failures >= maxAttempts) return model.expect(ended === "dead", "durable", wrong);
-        model.expect(after?.failures === failures, "durable", wrong);
-        const leastMs = outcome.retryInMs ?? (backoff ? 100 : 60_000);
-        if (after) job.notBefore = this.#scheduled(job, after, now + Math.round(leastMs));
-        return;
-      }
-      case "dead":
-        return model.expect(ended === "dead", "durable", wrong);
-      case "cancelled":
-        return model.expect(ended === "cancelled", "durable", wrong);
-      case "snoozed":
-        model.expect(after?.failures === before.failures, "durable", wrong);
-        if (after) job.notBefore = this.#scheduled(job, after, now + outcome.forMs!);
-        this.#rateLimited(job, outcome);
-        return;
-      case "released":
-        return model.expect(after?.state === "ready" || after?.state === "running", "durable", wrong);
-      case "declined":
-        if (before.declined_since !== null && now - before.declined_since >= DAY) {
-          return model.expect(ended === "dead", "durable", wrong);
-        }
-        if (after) job.notBefore = this.#scheduled(job, after, now + 60_000);
-        return model.expect(after !== null, "durable", wrong);
-    }
-  }
-
-  #rateLimited({ template }: ModelJob, { rateLimited }: WireOutcome): void {
-    const { keys } = template;
-    if (!rateLimited || !keys || !Object.hasOwn(keys, rateLimited.kind)) return;
-    const gate = this.#model.limits.gate(`key:${rateLimited.kind}:${keys[rateLimited.kind]}`);
-    gate.closedUntil = Math.max(gate.closedUntil, this.#now + rateLimited.forMs);
-  }
-
-  #scheduled(job: ModelJob, after: LiveRow, notBefore: number): number {
-    const early = after.state !== "scheduled" || (after.wake_at ?? 0) < notBefore;
-    this.#model.expect(
-      !early,
-      "never-early",
-      () => `job ${job.seq} is ${after.state}, due ${after.wake_at} < ${notBefore}`,
-    );
-    return notBefore;
   }
 }
