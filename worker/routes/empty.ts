@@ -68,14 +68,16 @@ export const deleteQueue = route({
     const { queue } = call.params;
     const unconfirmed = refuseUnconfirmed(queue, call.body.confirm);
     if (unconfirmed) return unconfirmed;
-    const known = queueSettings(call.config, queue) !== null || (await call.history().queue(queue)) !== null;
-    if (!known) return refuse("not_found", undeclared(call.config, queue));
+    const isDeclared = queueSettings(call.config, queue) !== null;
+    if (!isDeclared && (await call.history().queue(queue)) === null)
+      return refuse("not_found", undeclared(call.config, queue));
     const described = await call.stub(queue).describe();
     if (described === null) return refuse("not_found", `Queue "${queue}" is declared, and has not been used yet.`);
     const { scheduled, blocked, ready, running } = described.counts;
     if (scheduled + blocked + ready + running > 0) {
       const jobs = `${running} jobs run and ${scheduled + blocked + ready} wait`;
-      return refuse("conflict", `Cannot delete queue "${queue}": ${jobs}. Drain it, and wait for what runs.`);
+      const remedy = isDeclared ? "Drain it" : "It is not declared any more: declare it again, drain it";
+      return refuse("conflict", `Cannot delete queue "${queue}": ${jobs}. ${remedy}, and wait for what runs.`);
     }
     const filter = { queue, states: null, task: null, tag: null, from: null, to: null, fingerprint: null };
     return begin(call, "delete", {
