@@ -47,17 +47,18 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)), tx.now);
   const loaded = JSON.parse(String(row!.books)) as Loaded[];
   assert(loaded.length === picks.length, `${loaded.length} of ${picks.length} jobs were ready as the books say`);
-  const claimed = fitAnswer(loaded, ([, , , , , bytes]) => bytes);
+  const claimed = fitAnswer(beforeExpired(loaded), ([, , , , , bytes]) => bytes);
   settleTaken(
     tx,
     picks.map(({ lane }) => lane),
     claimed.length,
   );
+  // What is left comes first in its lane again.
+  if (claimed.length < picks.length) for (const { lane } of picks) touchLane(tx.books, lane);
+  if (claimed.length === 0) return [];
   tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   tx.books.metrics.starts += claimed.length;
-  // What did not fit comes first in its lane again.
-  if (claimed.length < picks.length) for (const { lane } of picks) touchLane(tx.books, lane);
   return claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
     const until = tx.now + timeoutMs + leaseMs;
     const held: Held = { seq, fence, lane, startedAt: tx.now, until, waitMs: Math.max(0, tx.now - rank), bytes };
@@ -67,7 +68,21 @@ export function claim(tx: Tx, session: Session, input: ExchangeInput, most: numb
   });
 }
 
-type Loaded = [seq: number, fence: number, lane: number, rank: number, timeoutMs: number, bytes: number];
+type Loaded = [
+  seq: number,
+  fence: number,
+  lane: number,
+  rank: number,
+  timeoutMs: number,
+  bytes: number,
+  expired: 0 | 1,
+];
+
+/** Where more is due than one step ends, jobs whose time is over are still in line: who comes behind waits for the next step. */
+function beforeExpired(loaded: Loaded[]): Loaded[] {
+  const expired = loaded.findIndex(([, , , , , , expired]) => expired === 1);
+  return expired < 0 ? loaded : loaded.slice(0, expired);
+}
 
 /** Groups with ready jobs that this session may be given, suspects only while it holds none. */
 function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput): Group[] {
@@ -208,7 +223,8 @@ const TIME_LEFT = `CASE WHEN expires_at IS NULL THEN timeout_ms ELSE
 
 /** In the order asked for. */
 const LOAD = `
-SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, ${TIME_LEFT}, ${TEXT_BYTES})) AS books
+SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, ${TIME_LEFT}, ${TEXT_BYTES},
+  coalesce(expires_at <= ?2, 0))) AS books
 FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value AND +jobs.state = 'ready'`;
 
 const CLAIM = `

@@ -98,6 +98,20 @@ export const CLAIM: Case[] = [
     },
   },
   {
+    name: "starts nothing whose time is over, also where more is due than one step ends",
+    run(queue) {
+      for (let i = 0; i < 3; i++) queue.add({ expiresInMs: 1_000 }, 1_000);
+      const [after] = queue.add();
+      queue.now += 2_000;
+      expect(queue.claim("s", 500)).toEqual([]);
+      expect(queue.effects.wakeAt).toBeLessThanOrEqual(queue.now);
+      queue.pass(0);
+      queue.pass(0);
+      expect(seqs(queue.claim("t", 500))).toEqual([after]);
+      expect(queue.rows("SELECT count(*) AS n FROM jobs")[0]!.n).toBe(1);
+    },
+  },
+  {
     name: "holds the concurrency across sessions, and looks again when one ends",
     run(queue) {
       set(queue, { concurrency: 2 });
