@@ -9,6 +9,7 @@ import type { RateLimitSetting } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 import { saveBuckets, tokenMs } from "./buckets.ts";
 import { limitFor } from "./gates.ts";
+import { CLOCK_BACK_MS } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 
 /** Runs a change of the settings; buckets go on with the tokens that they hold, as far as the new burst has room for them. */
@@ -34,7 +35,8 @@ export function capBuckets(tx: Tx): void {
   for (const [key, fullAt] of books.buckets) {
     const rate = rateOf(books, key);
     const emptyFullAt = rate ? now + rate.burst * tokenMs(rate) : Number.POSITIVE_INFINITY;
-    if (fullAt > emptyFullAt) capped.set(key, emptyFullAt);
+    // A clock that was put back is no new rate.
+    if (fullAt > emptyFullAt + CLOCK_BACK_MS) capped.set(key, emptyFullAt);
   }
   saveBuckets(tx, capped);
 }

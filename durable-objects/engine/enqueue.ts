@@ -9,7 +9,7 @@ import { insertJobs } from "./insert.ts";
 import { ENQUEUE_JOBS_MAX } from "./limits.ts";
 import { changeJobs, placeJobs } from "./place.ts";
 import type { Tx } from "./ports.ts";
-import { rememberKey, rememberRequest, repeatedKey, repeatedRequest, requestNote } from "./requests.ts";
+import { noteChanges, rememberKey, rememberRequest, repeatedKey, repeatedRequest, requestNote } from "./requests.ts";
 import { startOf, storedOf } from "./template.ts";
 import { noteKeys } from "./unique.ts";
 
@@ -73,6 +73,7 @@ function acceptKeyed(tx: Tx, input: EnqueueInput): EnqueueReply {
   const firstSeq = insertJobs(tx, stored, rows, note);
   noteKeys(tx, notes, known);
   remember(tx, input, firstSeq, plain ? null : jobs);
+  if (input.requestId !== null && rows.length === 0 && changes.length > 0) noteChanges(tx, input.requestId, jobs);
   countArrivals(tx, rows.length);
   return { ok: true, jobs, replayed: false };
 }

@@ -48,6 +48,8 @@ export const LINGER_MS = 25;
 /** A session waits for a gate that opens this soon: that costs less than an alarm and a ticket. */
 export const GATE_LINGER_MS = 5 * SECOND;
 
+/** A clock may be put back by so much between two lives of an object without anybody noticing. */
+export const CLOCK_BACK_MS = 10 * SECOND;
 export const PAUSE_MS_MAX = 31 * DAY;
 export const KEYS_LISTED = 1_000;
 

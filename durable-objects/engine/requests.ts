@@ -3,7 +3,8 @@
  *
  * A request id protects the SDK against a lost answer and costs no row: it is noted on the first job that the request
  * made, and remembered in memory for five minutes, twice the time after which the SDK gives up. After a restart the
- * memory is rebuilt from live jobs and outbox rows before the first enqueue. Every request is checked, not only
+ * memory is rebuilt from live jobs and outbox rows before the first enqueue; a request that only changed jobs has a row
+ * for as long. Every request is checked, not only
  * those that say "again", because a slow original may come after its repetition.
  *
  * An idempotency key is the user's own: a row for 24 hours with the answer.
@@ -39,6 +40,18 @@ export function rememberRequest(tx: Tx, requestId: string, request: Omit<Request
   rememberedRequests(tx).set(requestId, { ...request, at: tx.now });
 }
 
+/** Of keys of requests; those of users are hashes. */
+const CHANGED = "request ";
+
+/**
+ * Notes a request that made no job and changed one: there is no new job to note it on, and done again it would undo
+ * what others have asked for since, or make the job that it changed a second time. One row, for five minutes.
+ */
+export function noteChanges(tx: Tx, requestId: string, answers: EnqueueAnswer[]): void {
+  const made: Made = { ok: true, jobs: answers, replayed: false };
+  rememberKey(tx, { key: CHANGED + requestId, bodyHash: "" }, made, REQUEST_MEMORY_MS);
+}
+
 function rememberedRequests(tx: Tx): Map<string, Request> {
   tx.books.requests ??= rebuild(tx);
   return tx.books.requests;
@@ -65,6 +78,17 @@ function rebuild(tx: Tx): Map<string, Request> {
      FROM outbox AS o, json_each(o.requests) AS e WHERE o.requests IS NOT NULL`,
   );
   for (const row of gone) note(row);
+  const changed = tx.sql.exec(
+    "SELECT key, answer, expires_at FROM idempotency WHERE key >= ? AND key < ? AND expires_at > ?",
+    CHANGED,
+    `${CHANGED}\u{10ffff}`,
+    tx.now,
+  );
+  for (const { key, answer, expires_at } of changed) {
+    const { jobs } = JSON.parse(String(answer)) as Made;
+    const at = Number(expires_at) - REQUEST_MEMORY_MS;
+    found.push([String(key).slice(CHANGED.length), { firstSeq: 0, count: jobs.length, answers: jobs, at }]);
+  }
   return new Map(found.sort((a, b) => a[1].at - b[1].at));
 }
 

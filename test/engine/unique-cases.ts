@@ -164,6 +164,25 @@ const REPEATS: Case[] = [
     },
   },
   {
+    name: "a request that only changed a job is remembered through a restart, for five minutes",
+    run(queue) {
+      queue.add({ unique: unique("replace") });
+      const again = (id: string) => call(queue, [{ unique: unique("replace") }], { requestId: id });
+      expect(again("first")).toEqual([[1, "replaced", "ready"]]);
+      expect(again("second")).toEqual([[1, "replaced", "ready"]]);
+      queue.restart();
+      const before = JSON.stringify(queue.rows("SELECT * FROM jobs"));
+      expect(again("first")).toEqual([[1, "replaced", "ready"]]);
+      expect(JSON.stringify(queue.rows("SELECT * FROM jobs"))).toBe(before);
+      queue.run({ outcome: "completed" });
+      queue.restart();
+      queue.now += 299_999;
+      expect(again("second")).toEqual([[1, "replaced", "ready"]]);
+      queue.now += 1;
+      expect(again("second")).toEqual([[2, "created", "ready"]]);
+    },
+  },
+  {
     name: "many requests whose notes are long can end, or be deleted, at once",
     run(queue) {
       const jobs = Array.from({ length: 1000 }, (): [number, null] => [0, null]);
