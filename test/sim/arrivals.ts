@@ -46,7 +46,7 @@ export class Arrivals {
       return [];
     }
     expected.answers = this.#carriedOut(resolved, fresh, rows);
-    model.remember(input, expected.answers, fresh.length === 0, this.#now);
+    model.remember(input, expected.answers, fresh.length + resolved.changed.size === 0, this.#now);
     return [...resolved.changed.keys()];
   }
 
