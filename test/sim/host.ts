@@ -85,6 +85,8 @@ const WRITES = /\b(INSERT|UPDATE|DELETE|CREATE)\b/;
 export class Host {
   readonly storage = nodeStorage();
   readonly deps: HostDeps;
+  /** The latest instant that any of them has read: alarms were set by it, also where the clock has been put back since. */
+  latest = 0;
   incarnation: Incarnation | null = null;
   alarmAt: number | null = null;
   /** True while the handler runs or will be tried again. */
@@ -175,6 +177,7 @@ export class Host {
       now: () => {
         const now = clock.wall();
         incarnation.now = Math.max(incarnation.now, now);
+        this.latest = Math.max(this.latest, now);
         return now;
       },
       random: () => random.next(),

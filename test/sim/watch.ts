@@ -27,7 +27,7 @@ export function checkArmed(site: Site): void {
   const stands = standing(site);
   if (stands === site.standing) return;
   site.standing = stands;
-  const now = Math.max(clock.wall(), host.incarnation?.now ?? 0);
+  const now = Math.max(clock.wall(), host.latest);
   const alarmAt = host.alarmAt ?? Number.POSITIVE_INFINITY;
   const armedFor = (due: number, invariant: Invariant, what: () => string): void => {
     if (host.alarmBusy || host.alarmLost) return;
