@@ -18,6 +18,8 @@ import { type Refused, refuse } from "./problem.ts";
 import { type Draft, draftTemplate, makeTemplate, refuseField } from "./template.ts";
 
 export const MAX_JOBS = 1_000;
+/** A job's record must fit a row of the object, which holds 2 MB, with its error and attempts beside the payload. */
+const ESCAPED_BYTES_MAX = 1_500_000;
 
 export interface ResolveInput {
   /** Null: the one that the jobs' task declares. */
@@ -248,6 +250,13 @@ function toText(payload: unknown, maxBytes: number, where: string): string | nul
     return refuse("payload_too_large", `A payload holds at most ${maxBytes} bytes as JSON: store more elsewhere.`, [
       { path, message: `holds ${bytes === text.length ? "at least " : ""}${bytes} bytes` },
     ]);
+  }
+  if (text.length * 4 > ESCAPED_BYTES_MAX && utf8Bytes(JSON.stringify(JSON.stringify(text))) > ESCAPED_BYTES_MAX) {
+    return refuse(
+      "payload_too_large",
+      "A payload is kept as JSON within JSON: store what is mostly quotes elsewhere.",
+      [{ path, message: `holds more than ${ESCAPED_BYTES_MAX} bytes where its quotes and backslashes are escaped` }],
+    );
   }
   if (isDeeperThan(text, MAX_DEPTH)) {
     return refuse("invalid_request", `A payload nests at most ${MAX_DEPTH} arrays and objects.`, [

@@ -151,6 +151,15 @@ describe("payloads from memory", () => {
     expect(JSON.parse(jobs[0]![1]!)).toEqual(payload);
   });
 
+  it("refuses what no row can keep once it is escaped, whatever size is allowed", async () => {
+    const large = readConfig({ tasks: [defineTask({ name: "any" })], maxPayloadBytes: 512 * 1024 });
+    const ask = (payload: string) =>
+      resolveJobs(large, { queue: null, jobs: [{ task: "any", payload }], actor: null, parsed: true });
+    expect(await ask("x".repeat(500_000))).toMatchObject({ ok: true });
+    expect(await ask('"'.repeat(180_000))).toMatchObject({ ok: true });
+    expect(await ask('"'.repeat(250_000))).toMatchObject({ ok: false, code: "payload_too_large" });
+  });
+
   it("refuses more than 8 MiB in one call", async () => {
     const payload = "x".repeat(130_000);
     const done = await resolve(Array.from({ length: 70 }, () => ({ task: "any", payload })));
