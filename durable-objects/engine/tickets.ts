@@ -11,7 +11,7 @@
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
 import { setting, type Visitor } from "./books.ts";
 import { liveSessions } from "./claim.ts";
-import { closedBy, costAt, roomOf } from "./gates.ts";
+import { closedBy, closedGateOf, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import { lanesOf } from "./line.ts";
 import { followUp, openGates } from "./lines.ts";
@@ -80,7 +80,11 @@ function gathered(tx: Tx, channel: Channel): { room: Map<string, number>; by: nu
 export function decideTickets(tx: Tx): Channel[] {
   const { books } = tx;
   const tickets: Channel[] = [];
-  if (books.paused) return tickets;
+  if (books.paused) {
+    // Who resumes a queue does not want to wait for as long as its jobs have.
+    for (const channel of CHANNELS) books.channels[channel].intervalMs = TICKET_MS_MIN;
+    return tickets;
+  }
   openGates(tx);
   const room = setting(books, "maxSessions") - liveSessions(tx, null);
   for (const channel of CHANNELS) {
@@ -182,13 +186,18 @@ function jobsPerShift(tx: Tx, channel: Channel): number {
   return Math.max(1, Math.min(SHIFT_JOBS, Math.floor(jobs)));
 }
 
+/** A lane may stand open and meet a closed gate with the next claim. */
+function isStartable(tx: Tx, lane: Lane): boolean {
+  return lane.line?.gate === null && closedGateOf(tx, lane) === null;
+}
+
 /**
  * Sets how long a ticket is given before another is sent: half the age of the oldest ready job, within bounds, so
  * that work which nobody can take does not cost a ticket every few seconds. Looked up by the alarm only.
  */
 export function pacePatience(tx: Tx): void {
   for (const channel of CHANNELS) {
-    const oldest = oldestReadyAt(tx, (lane) => lane.channel === channel && lane.line?.gate === null);
+    const oldest = oldestReadyAt(tx, (lane) => lane.channel === channel && isStartable(tx, lane));
     const age = oldest === null ? 0 : tx.now - oldest;
     tx.books.channels[channel].intervalMs = Math.min(Math.max(Math.floor(age / 2), TICKET_MS_MIN), TICKET_MS_MAX);
   }

@@ -98,4 +98,14 @@ export const TICKETS: Case[] = [
       expect(queue.effects.tickets).toEqual(["short"]);
     },
   },
+  {
+    name: "after a pause a ticket is given no longer than at first, however old the jobs are",
+    run(queue) {
+      queue.add();
+      queue.write((tx) => pause(tx, null));
+      queue.pass(600_000);
+      queue.write(resume);
+      expect(queue.effects).toMatchObject({ tickets: ["short"], wakeAt: queue.now + 5_000 });
+    },
+  },
 ];
