@@ -67,7 +67,7 @@ function groupOf(books: Books, { task, channel, suspect }: LaneSpec): Group {
   let group = books.groups.get(key);
   if (!group) {
     const gate = gateOf(books, taskGateKey(task));
-    group = { task, channel, suspect, gate, open: newLine(null), ready: 0, openReady: 0 };
+    group = { task, channel, suspect, gate, open: newLine(null, books.served), ready: 0, openReady: 0 };
     books.groups.set(key, group);
   }
   return group;

@@ -23,10 +23,11 @@ function becameReadyBefore({ head: a }: { head: Head }, { head: b }: { head: Hea
   return a.rank !== b.rank ? a.rank < b.rank : a.seq < b.seq;
 }
 
-/** The line of a gate, or (null) an open one. */
-export function newLine(gate: Gate | null): Line {
+/** The line of a gate, or (null) an open one. `served`: of the books. */
+export function newLine(gate: Gate | null, served: Line["served"]): Line {
   const line: Line = {
     gate,
+    served,
     strands: new Heap<StrandEntry>(precedes, (entry) => stands(line, entry)),
     byFlow: new Map(),
     dirty: new Set(),
@@ -58,7 +59,12 @@ function strandOf(line: Line, flow: Flow): Strand {
 /** Gives a strand its place in the line, by its first lane. */
 function place(line: Line, strand: Strand, { lane, head }: LaneEntry): void {
   strand.version += 1;
-  line.strands.push({ strand, version: strand.version, lane, head, share: strand.flow.share });
+  line.strands.push({ strand, version: strand.version, lane, head, share: shareIn(line, strand, head) });
+}
+
+/** What a flow has had. One that stands open nowhere begins at the present when its gate opens, and is ordered so. */
+function shareIn({ gate, served }: Line, { flow }: Strand, { level }: Head): number {
+  return gate === null || flow.open > 0 ? flow.share : Math.max(flow.share, served.get(level) ?? 0);
 }
 
 /** Whether this is a lane's present place. */
@@ -90,7 +96,12 @@ export function firstOf(line: Line): Entry | null {
     if (!entry) return null;
     const { strand } = entry;
     const first = stands(line, entry) ? firstIn(line, strand)! : null;
-    if (first && first.lane === entry.lane && first.head === entry.head && entry.share === strand.flow.share) {
+    if (
+      first &&
+      first.lane === entry.lane &&
+      first.head === entry.head &&
+      entry.share === shareIn(line, strand, first.head)
+    ) {
       return entry;
     }
     line.strands.pop();

@@ -78,7 +78,7 @@ export function park(tx: Tx, { lane, head }: Entry, closed: Closed): void {
   const { gate } = closed;
   let line = gate.lines.get(lane.group);
   if (!line) {
-    line = newLine(gate);
+    line = newLine(gate, tx.books.served);
     gate.lines.set(lane.group, line);
   }
   if (lane.via === gate) lane.via = null;

@@ -89,6 +89,8 @@ export interface StrandEntry extends Entry {
 export interface Line {
   /** Whose line it is; null: the open one. */
   gate: Gate | null;
+  /** The share of what was served last, by level. */
+  served: ReadonlyMap<number, number>;
   strands: Heap<StrandEntry>;
   byFlow: Map<Flow, Strand>;
   dirty: Set<Lane>;

@@ -156,7 +156,7 @@ export const GATES: Case[] = [
       queue.add();
       queue.write((tx) => {
         const [lane] = tx.books.lanes.values();
-        const line = newLine(null);
+        const line = newLine(null, new Map());
         for (let id = 1; id <= 200_000; id++) line.dirty.add({ ...lane!, id: 1_000_000 + id, line });
         refresh(tx, [line], 1);
         expect(line.dirty.size).toBe(0);
