@@ -8,7 +8,7 @@
  */
 import type { LimitSetting, RateLimitSetting } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
-import { costIn, fullAfter, holdsAt, saveBuckets } from "./buckets.ts";
+import { costIn, fullAfter, holdsAt, saveBuckets, tokensIn } from "./buckets.ts";
 import { noteStart } from "./pace-of-starts.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Lane } from "./scheduler.ts";
@@ -118,8 +118,7 @@ export function roomOf(tx: Tx, gate: Gate): number {
   const { concurrency, rateLimit } = gate.limit;
   const slots = concurrency === undefined ? Number.POSITIVE_INFINITY : concurrency - gate.holders - gate.taken;
   if (!rateLimit) return slots;
-  const missingMs = Math.max(0, fullAt(tx.books, gate, rateLimit, tx.now) - tx.now);
-  const tokens = Math.floor(rateLimit.burst - (missingMs * rateLimit.limit) / rateLimit.perMs + 1e-9);
+  const tokens = tokensIn(rateLimit, fullAt(tx.books, gate, rateLimit, tx.now), tx.now);
   return Math.max(1, Math.min(slots, tokens));
 }
 

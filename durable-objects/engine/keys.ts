@@ -9,7 +9,6 @@ import { tokensIn } from "./buckets.ts";
 import { keyGateKey, keyOf, limitFor } from "./gates.ts";
 import { KEYS_LISTED, PAUSE_MS_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
-import type { Gate } from "./scheduler.ts";
 
 /** Keys that run, wait or are closed, by name; of one kind, or of all. */
 export function listKeys(tx: Tx, kind: string | null): KeyReport[] {
@@ -61,8 +60,7 @@ export function pauseKey(
   if (forMs > 0) closeKey(tx, kind, value, forMs, reason);
   else {
     tx.sql.exec("DELETE FROM closures WHERE key = ?", key);
-    const gate = tx.books.gates.get(key);
-    if (gate) tx.books.opened.add(gate);
+    reconsider(tx.books, key);
   }
   return { ok: true, key: reports(tx, [key])[0]! };
 }
@@ -87,11 +85,12 @@ export function closeKey(tx: Tx, kind: string, value: string, forMs: number, rea
     until,
     reason,
   );
-  reconsider(tx.books, tx.books.gates.get(key));
+  reconsider(tx.books, key);
 }
 
 /** What waits for this gate waits for another instant now. */
-function reconsider({ opened }: Books, gate: Gate | undefined): void {
+function reconsider({ gates, opened }: Books, key: string): void {
+  const gate = gates.get(key);
   if (gate) opened.add(gate);
 }
 

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { SettingsPatch } from "../../client/wire.ts";
 import { closeKey, listKeys, pauseKey } from "../../durable-objects/engine/keys.ts";
 import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
-import type { Case, TestQueue } from "./queue.ts";
+import { type Case, TEMPLATE, type TestQueue } from "./queue.ts";
 
 const seqs = (jobs: [number, number][]): number[] => jobs.map(([seq]) => seq);
 const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
@@ -236,7 +236,7 @@ export const LIMITS: Case[] = [
     name: "a key that comes back after long has a lane again, and lanes that nobody uses go",
     run(queue) {
       for (let i = 0; i < 1_200; i += 100) {
-        const templates = Array.from({ length: 100 }, (_, k) => ({ ...BASE, keys: { user: `u${i + k}` } }));
+        const templates = Array.from({ length: 100 }, (_, k) => ({ ...TEMPLATE, keys: { user: `u${i + k}` } }));
         const input = { templates, jobs: templates.map((_, k): [number, null] => [k, null]), requestId: null };
         queue.enqueue({ ...input, idempotency: null });
         queue.turn("s", { settle: queue.claim("s").map(done) });
@@ -266,20 +266,3 @@ export const LIMITS: Case[] = [
     },
   },
 ];
-
-const BASE = {
-  task: "mail",
-  priority: 0,
-  runAt: null,
-  delayMs: 0,
-  maxAttempts: 3,
-  backoff: null,
-  ownBackoff: false,
-  timeoutMs: 10_000,
-  expiresInMs: null,
-  tags: [],
-  meta: null,
-  actor: null,
-  version: null,
-  traceparent: null,
-};
