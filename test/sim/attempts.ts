@@ -20,6 +20,8 @@ export class Attempts {
   readonly #now: number;
   readonly #cause: Cause;
   readonly #sessions: Map<string, SessionRow>;
+  /** Jobs that go for the next of their schedule, in the same transaction. */
+  readonly displaced = new Set<number>();
 
   constructor(model: Model, now: number, cause: Cause, sessions: Map<string, SessionRow>) {
     this.#model = model;
@@ -51,6 +53,7 @@ export class Attempts {
       return model.expect(ended === "cancelled", "cancelled", () => `${name} was cancelled, and lapsed`);
     }
     const lapses = before.lapses + 1;
+    if (ended === "cancelled" && this.displaced.has(job.seq)) return;
     if (ended)
       return model.expect(ended === "dead" && lapses >= SUSPECT_DEAD, "lapses", () => `${name} ended ${ended}`);
     const state = lapses === 1 ? "ready" : "scheduled";

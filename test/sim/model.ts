@@ -50,6 +50,8 @@ interface Made {
 export interface Expected {
   refused: boolean;
   answers: Made["answers"];
+  /** Just as right: a restart may have forgotten what made nothing. */
+  or?: Expected;
 }
 
 const MINUTE = 60_000;
@@ -153,12 +155,21 @@ export class Model {
   ask(input: EnqueueInput, now: number, idle: boolean): { expected: Expected; resolved: Resolved | null } {
     const before = this.#known(this.keys, input.idempotency?.key ?? null, now, 24 * 60 * MINUTE);
     const again = before ?? this.#known(this.requests, input.requestId, now, 5 * MINUTE);
-    if (again && !(again.nothing && !before && !idle)) {
-      return { expected: { refused: false, answers: again.answers }, resolved: null };
-    }
     const asked = input.jobs.map(([template]) => input.templates[template]!);
-    const resolved = this.uniques.resolve(asked, now, placeOf, true);
-    return { expected: { refused: resolved === null, answers: [] }, resolved };
+    const forgettable = again?.nothing === true && !before;
+    if (!again || (forgettable && !idle)) {
+      const resolved = this.uniques.resolve(asked, now, placeOf, true);
+      return { expected: { refused: resolved === null, answers: [] }, resolved };
+    }
+    const expected: Expected = { refused: false, answers: again.answers };
+    if (forgettable) expected.or = this.#afresh(this.uniques.resolve(asked, now, placeOf, true));
+    return { expected, resolved: null };
+  }
+
+  /** What a request comes to that makes nothing. */
+  #afresh(resolved: Resolved | null): Expected {
+    const answers = (resolved?.answers ?? []).map(({ job, outcome }) => ({ seq: job?.seq ?? 0, outcome }));
+    return { refused: resolved === null, answers };
   }
 
   #known(known: Map<string, Made>, id: string | null, now: number, memoryMs: number): Made | null {
@@ -170,6 +181,12 @@ export class Model {
   remember(input: EnqueueInput, answers: Made["answers"], nothing: boolean, now: number): void {
     if (input.requestId !== null) this.requests.set(input.requestId, { at: now, answers, nothing });
     if (input.idempotency) this.keys.set(input.idempotency.key, { at: now, answers, nothing: false });
+  }
+
+  /** A request that had made nothing was forgotten, and came to something else. */
+  askedAnew(requestId: string, { refused, answers }: Expected): void {
+    if (refused) this.requests.delete(requestId);
+    else this.requests.get(requestId)!.answers = answers;
   }
 
   /** New jobs, in order, as they were asked for. Answers with their ids. */

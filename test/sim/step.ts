@@ -94,7 +94,10 @@ export class Step {
     const wrong = model.schedules.transaction(this.#cause, code, schedules, made, this.#now, model.jobs);
     if (wrong) model.fail("schedules", wrong);
     const others = model.schedules.othersOf(model.jobs);
-    for (const { seq } of others) model.begin("cancel", seq);
+    for (const { seq } of others) {
+      model.begin("cancel", seq);
+      this.#attempts.displaced.add(seq);
+    }
     for (const one of made) {
       const template = model.schedules.templateOf(one, this.#now);
       const row = rows.get(one.seq);

@@ -81,8 +81,9 @@ function checkVisitors(
     if (opens === null) continue;
     const since = readySince[live!.channel];
     const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
-    // Another of its kind may stand for it: who comes for that one looks at the gates.
-    const waitMs = open.has(kindOf(live!)) ? intervalMs : BACK_MS;
+    // Another of its kind may stand for it: who comes for that one looks at the gates. It may also only seem open (a
+    // bucket whose rate was changed), and then somebody is expected back.
+    const waitMs = open.has(kindOf(live!)) ? Math.max(intervalMs, BACK_MS) : BACK_MS;
     armedFor(
       Math.max(opensAll(passages, now, saved)!, now + waitMs),
       "work-conserving",

@@ -29,6 +29,8 @@ export interface Outcome {
 }
 
 const TRACE_LINES = 60;
+/** Nothing that was sent before the faults stopped arrives later. */
+const CALM_MS = 600_000;
 /** Jobs that nobody takes are given up after a day, one after the other where they are ordered. */
 const DRAIN_MS = 30 * 86_400_000;
 
@@ -191,11 +193,17 @@ export class World {
     const open = async (): Promise<void> => {
       await site.host.call(other, (shell) => shell.resume());
       await site.host.call(other, (shell) => shell.configure({ concurrency: null, maxSessions: null }));
-      for (const name of site.model.schedules.names()) {
-        await site.host.call({ kind: "schedule", verb: "remove", name }, (shell) => shell.removeSchedule(name));
-      }
+      await this.#unschedule(site);
       this.#acting -= 1;
+      // A request that was on its way may have put one back.
+      this.clock.in(CALM_MS, () => void this.#unschedule(site).catch(() => {}));
     };
     void open().catch(() => this.clock.in(1_000, () => this.#open(site)));
+  }
+
+  async #unschedule(site: Site): Promise<void> {
+    for (const name of site.model.schedules.names()) {
+      await site.host.call({ kind: "schedule", verb: "remove", name }, (shell) => shell.removeSchedule(name));
+    }
   }
 }
