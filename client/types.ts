@@ -218,9 +218,16 @@ export interface SessionInfo {
   leaseExpiresAt: string;
 }
 
+/**
+ * Who runs the jobs of a queue: `push` consumer Workers, woken by tickets; `pull` remote workers, which come for them;
+ * `both`, each the tasks that it has handlers for.
+ */
+export type Delivery = "push" | "pull" | "both";
+
 /** One queue in full. `scheduled` counts all that are due later; `retrying` those of them that have failed or lapsed. */
 export interface Queue extends QueueSummary {
   pauseReason: string | null;
+  delivery: Delivery;
   counts: QueueCounts;
   oldestReadyAt: string | null;
   sessions: SessionInfo[];
@@ -381,6 +388,8 @@ export interface ExchangeRequest {
   holding: Held[];
   settle: Outcome[];
   progress: { id: JobId; fence: number; progress: Progress }[];
+  /** New lines of the jobs' logs, in order. */
+  logs?: { id: JobId; fence: number; lines: LogLine[] }[];
   /** How many more jobs the worker has room for, 0 to 500. */
   want: number;
   /**
@@ -404,6 +413,105 @@ export interface ExchangeResponse {
   slots: number;
   /** More work is likely: ask again after this time. Null: nothing to wait for. */
   retryInMs: number | null;
+}
+
+/** What the queue says between answers: jobs for what the worker still wants of exchange `n`, and jobs to cancel. */
+export interface ExchangePush {
+  n: number;
+  jobs: LeasedJob[];
+  cancel: JobId[];
+}
+
+/** What a worker is told over a WebSocket; it sends `ExchangeRequest`s, and the text `ping` to be answered with `pong`. */
+export type ConnectFrame =
+  | ({ type: "answer" } & ExchangeResponse)
+  | ({ type: "push" } & ExchangePush)
+  /** A frame was refused: nothing of it was done. `n`: the exchange that it was, where that can be told. */
+  | { type: "problem"; n: number | null; problem: Problem };
+
+export type LogLevel = "info" | "warn" | "error";
+
+/** One line of a job's log. The latest 1,000 of a job are kept, up to 128 KiB. */
+export interface LogLine {
+  at: string;
+  level: LogLevel;
+  /** Cut at 2,000 characters. */
+  message: string;
+  /** At most 4 KiB as JSON. */
+  fields: { [key: string]: Json } | null;
+}
+
+/**
+ * What happens to a job, as `GET /v1/jobs/{id}/events` tells it. The first event of a stream is the state as it is; the
+ * last, of a job that has ended, is `result`. States that follow each other at once may be told as one.
+ */
+export type JobEvent =
+  | { event: "state"; id: JobId; task: string; state: JobState; reason: Reason | null; attempt: number; fence: number }
+  | ({ event: "progress"; id: JobId } & Progress)
+  /** `n` counts the lines of the job from 1. */
+  | ({ event: "log"; id: JobId; n: number } & LogLine)
+  | { event: "result"; id: JobId; state: FinalState; reason: Reason | null; result: Json; error: JobError | null };
+
+/**
+ * What happens in a queue, as `GET /v1/queues/{queue}/events` tells it: events of its jobs, and from time to time how many
+ * there are. `gap`: more happened than is told; look again at what matters.
+ */
+export type QueueEvent =
+  | JobEvent
+  | { event: "counts"; counts: QueueCounts; paused: boolean }
+  | { event: "gap"; reason: "resumed" | "overflow" };
+
+/** An event with the place in its stream: `Last-Event-ID` of a stream that goes on there. */
+export interface Streamed<Event> {
+  cursor: string;
+  event: Event;
+}
+
+/** What a token lets its bearer do. */
+export type Role = "admin" | "operator" | "producer" | "worker" | "viewer";
+
+/** A token as it is asked for. What is absent is not restricted, but for `options`. */
+export interface TokenRequest {
+  /** 1 to 128 characters, for people. */
+  name: string;
+  role: Role;
+  /** Names or patterns such as `"tenant-*"`. */
+  queues?: string[];
+  tasks?: string[];
+  /** For producers and viewers: no others. */
+  jobs?: JobId[];
+  /** Fields of the payload that jobs of a producer have: filled in where absent, refused where other. */
+  pin?: { [field: string]: Json };
+  /** Job options that a producer may give. @default none */
+  options?: (keyof JobOptions)[];
+  /** Jobs that a producer may enqueue into one queue. */
+  rate?: RateLimit;
+  /** Stands with each job that it makes; a producer sees only those. @default the token's id, for a producer */
+  actor?: string;
+  /** At most 400 days. @default {"90d"}; for what code mints {"1h"} */
+  expiresIn?: Duration;
+}
+
+/** A token as it was made; the secret itself is shown once. */
+export interface TokenInfo extends Omit<TokenRequest, "expiresIn"> {
+  id: string;
+  createdAt: string;
+  expiresAt: string;
+  revokedAt: string | null;
+}
+
+/** Who did what, when, to what. */
+export interface AuditEntry {
+  id: string;
+  at: string;
+  /** The token's name, or `"admin"` for the token that the server was configured with. */
+  who: string;
+  tokenId: string | null;
+  role: Role;
+  /** Method and path as called. */
+  action: string;
+  status: number;
+  requestId: string;
 }
 
 /** The stable codes of the API's errors. */

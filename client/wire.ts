@@ -15,7 +15,9 @@ import type {
   GateName,
   JobError,
   JobState,
+  Json,
   Keys,
+  LogLevel,
   OperationAction,
   OutcomeName,
   Overlap,
@@ -49,6 +51,8 @@ export interface Refusal {
   ok: false;
   code: ErrorCode;
   detail: string;
+  /** With `rate_limited`. */
+  retryAfterMs?: number;
 }
 export type Reply<Value> = ({ ok: true } & Value) | Refusal;
 
@@ -108,6 +112,8 @@ export interface EnqueueInput {
   requestId: string | null;
   /** The user's own key: stored for 24 h. `scope` is token and route. */
   idempotency: { key: string; bodyHash: string } | null;
+  /** Whose token has a rate of its own. Counted in memory: an object that sleeps forgets it. */
+  caller?: { id: string; rate: RateLimitSetting };
 }
 
 /** The job that stands for what was asked for, and how it came to. */
@@ -166,6 +172,21 @@ export interface ExchangeInput {
   want: number;
   /** More jobs of these tasks, beside `want`; see `ExchangeRequest`. */
   gather?: { tasks: string[]; want: number; backInMs: number };
+  logs?: { seq: number; fence: number; lines: LogTuple[] }[];
+  /** The session can be told: what it wants and does not get is handed to it when there is work (`Handout`). */
+  standing?: boolean;
+}
+
+/** A line of a job's log: when, how grave, what, and JSON of fields (null: none). */
+export type LogTuple = [at: number, level: LogLevel, message: string, fields: { [key: string]: Json } | null];
+
+/** For a session that stands ready: jobs for the rest of what exchange `n` wanted, and jobs to cancel. */
+export interface Handout {
+  session: string;
+  n: number;
+  /** JSON text of an array of `LeasedTuple`. */
+  jobs: string;
+  cancel: number[];
 }
 
 export type ExchangeReply = Reply<{
@@ -283,6 +304,8 @@ export interface JobRecord {
   startedAt: number | null;
   finishedAt: number | null;
   cancelRequestedAt: number | null;
+  /** JSON text of `[count, LogTuple[]]`: how many lines there were, and the latest of them. Absent or null: none. */
+  logs?: string | null;
 }
 
 /** What lists of the history filter and order by. */

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import { type Context, Hono } from "hono";
 import type { QueueRpc } from "../client/wire.ts";
+import { type Caller, EVERYBODY, rootCaller } from "./caller.ts";
 import type { Config } from "./config.ts";
 import type { HistoryReads } from "./history-reads.ts";
 import { type Log, log as toConsole } from "./log.ts";
@@ -53,6 +55,11 @@ export interface AppDeps<Env> {
 export type App<Env> = Hono<{ Bindings: Env & object }>;
 type Ctx<Env> = Context<{ Bindings: Env & object }>;
 
+/** Of routes that need no token. */
+const NOBODY = rootCaller("");
+/** What paths that are not there ask for. */
+const NOWHERE = { roles: EVERYBODY };
+
 const SLOW_MS = 5_000;
 
 /**
@@ -72,12 +79,10 @@ export function createApp<Env>(deps: AppDeps<Env>): App<Env> {
   for (const one of routes) {
     const path = one.path.replaceAll(/\{(\w+)\}/g, ":$1");
     app.on(one.method, path, (c) =>
-      answered(c, one.open === true, (services) =>
-        serve(one, c.req.raw, c.req.param() as Record<string, string>, services),
-      ),
+      answered(c, one, (services) => serve(one, c.req.raw, c.req.param() as Record<string, string>, services)),
     );
   }
-  app.notFound((c) => answered(c, false, async () => notFound(routes, c.req.method, c.req.path)));
+  app.notFound((c) => answered(c, NOWHERE, async () => notFound(routes, c.req.method, c.req.path)));
   return app;
 }
 
@@ -88,20 +93,25 @@ export function createApp<Env>(deps: AppDeps<Env>): App<Env> {
 function createAnswerer<Env>(deps: AppDeps<Env>) {
   const authorize = createAuthorizer();
   const log = deps.log ?? toConsole;
-  return async (c: Ctx<Env>, open: boolean, run: (services: Services) => Promise<Answer>): Promise<Response> => {
+  return async (
+    c: Ctx<Env>,
+    { roles }: Pick<AnyRoute, "roles">,
+    run: (services: Services) => Promise<Answer>,
+  ): Promise<Response> => {
     const startedAt = Date.now();
     const requestId = requestIdOf(c.req.raw);
     const about = { requestId, method: c.req.method, path: c.req.path };
     let answer: Answer;
     try {
-      const caller = open ? { ok: true as const, scope: "" } : await authorize(c.req.raw, deps.token(c.env));
-      answer = caller.ok ? await run(servicesOf(deps, c, log, requestId, caller.scope)) : caller;
+      const open = roles.length === 0;
+      const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, deps.token(c.env));
+      answer = known.ok ? await run(servicesOf(deps, c, log, requestId, known.caller)) : known;
     } catch (error) {
       answer = refusalOf(error, requestId);
       log("error", "request_failed", { ...about, status: statusOf(answer.code), error });
     }
     const tookMs = Date.now() - startedAt;
-    if (tookMs > SLOW_MS && !(answer.ok && answer.held)) log("warn", "request_slow", { ...about, tookMs });
+    if (tookMs > SLOW_MS && !isHeld(answer)) log("warn", "request_slow", { ...about, tookMs });
     return toResponse(answer, requestId);
   };
 }
@@ -148,6 +158,7 @@ function contractRoute<Env>(routes: readonly AnyRoute[], { version, config }: Ap
   return route({
     method: "get",
     path: "/openapi.json",
+    roles: EVERYBODY,
     summary: "This contract",
     answers: { 200: { description: "OpenAPI 3.1." } },
     errors: [],
@@ -164,7 +175,7 @@ function pathOf(request: Request, basePath: string): string {
   return basePath !== "" && pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : pathname;
 }
 
-function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: string, tokenScope: string): Services {
+function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: string, caller: Caller): Services {
   return {
     config: deps.config,
     version: deps.version,
@@ -173,7 +184,7 @@ function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: s
     history: () => deps.history(c.env),
     background: (work) => inBackground(c, work),
     requestId,
-    tokenScope,
+    caller,
   };
 }
 
@@ -186,7 +197,13 @@ function inBackground<Env>(c: Ctx<Env>, work: Promise<void>): void {
   }
 }
 
+/** The caller asked for it to take long. */
+function isHeld(answer: Answer): boolean {
+  return answer.ok && ("response" in answer || answer.held === true);
+}
+
 function toResponse(answer: Answer, requestId: string): Response {
+  if (answer.ok && "response" in answer) return answer.response;
   const named = { "x-request-id": requestId, ...answer.headers };
   if (!answer.ok) return problemResponse(answer, named, answer.more);
   const { status, text, body } = answer;

@@ -7,7 +7,7 @@ import { parseDuration } from "../client/duration.ts";
 import type { StandardSchemaV1 } from "../client/standard-schema.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
 import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
-import type { Backoff, QueueConfig, ScheduleSpec } from "../client/types.ts";
+import type { Backoff, Delivery, QueueConfig, ScheduleSpec } from "../client/types.ts";
 import type { Settings } from "../client/wire.ts";
 import { readFlow, type TaskFlow } from "./flow.ts";
 import { errorsOf } from "./issues.ts";
@@ -34,7 +34,7 @@ export interface MillraceConfig {
    * Queues by name or pattern (`"tenant-*"`, or `"*"` for any), with their settings. A task's own queue and `"default"`
    * need not stand here. An exact name goes before a pattern, a longer pattern before a shorter one.
    */
-  queues?: { [nameOrPattern: string]: QueueConfig & { delivery?: "push" } };
+  queues?: { [nameOrPattern: string]: QueueConfig & { delivery?: Delivery } };
   /**
    * Schedules by name. Each belongs to the queue that its task declares, or to the one named here, and fires from the
    * deploy on, also where nobody has used that queue.
@@ -68,12 +68,18 @@ export interface KnownTask {
   flow: TaskFlow;
 }
 
+/** What code says of a queue, or of those of a pattern. */
+export interface DeclaredQueue {
+  settings: Partial<Settings>;
+  delivery: Delivery;
+}
+
 /** A config after its check. */
 export interface Config {
   tasks: ReadonlyMap<string, KnownTask>;
-  queues: ReadonlyMap<string, Partial<Settings>>;
+  queues: ReadonlyMap<string, DeclaredQueue>;
   /** The longest first. */
-  patterns: readonly { pattern: string; matches: RegExp; settings: Partial<Settings> }[];
+  patterns: readonly ({ pattern: string; matches: RegExp } & DeclaredQueue)[];
   basePath: string;
   bindings: Required<BindingNames>;
   maxPayloadBytes: number;
@@ -84,6 +90,7 @@ export const DEFAULT_QUEUE = "default";
 /** A job of a push queue runs in a consumer Worker, which lives for 15 minutes. */
 export const PUSH_TIMEOUT_MS = 13 * 60_000;
 
+const DELIVERIES: readonly Delivery[] = ["push", "pull", "both"];
 const PATTERN = /^[a-z0-9*][a-z0-9._*-]{0,127}$/;
 const KEYS = ["tasks", "queues", "schedules", "basePath", "bindings", "maxPayloadBytes", "log"];
 const BINDINGS: Required<BindingNames> = {
@@ -104,7 +111,8 @@ export function readConfig(config: MillraceConfig): Config {
   const tasks = readTasks(config.tasks);
   const { exact, patterns } = readQueues(config.queues ?? {}, tasks);
   for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
-    if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name))) exact.set(name, {});
+    if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name)))
+      exact.set(name, { settings: {}, delivery: "push" });
   }
   checkKeys("log", config.log ?? {}, ["jobs"]);
   return {
@@ -118,12 +126,17 @@ export function readConfig(config: MillraceConfig): Config {
   };
 }
 
-/** The settings that code gives a queue (absent ones have Millrace's default); null when it is not declared. */
-export function queueSettings(config: Config, queue: string): Partial<Settings> | null {
+/** What code says of a queue; null when it is not declared. */
+export function declaredQueue(config: Config, queue: string): DeclaredQueue | null {
   const exact = config.queues.get(queue);
   if (exact) return exact;
   if (!QUEUE_NAME.test(queue)) return null;
-  return config.patterns.find(({ matches }) => matches.test(queue))?.settings ?? null;
+  return config.patterns.find(({ matches }) => matches.test(queue)) ?? null;
+}
+
+/** The settings that code gives a queue (absent ones have Millrace's default); null when it is not declared. */
+export function queueSettings(config: Config, queue: string): Partial<Settings> | null {
+  return declaredQueue(config, queue)?.settings ?? null;
 }
 
 function readTasks(tasks: readonly AnyTaskDeclaration[]): Map<string, KnownTask> {
@@ -166,12 +179,13 @@ function readTask(task: AnyTaskDeclaration): KnownTask {
 }
 
 function readQueues(queues: NonNullable<MillraceConfig["queues"]>, tasks: Config["tasks"]) {
-  const exact = new Map<string, Partial<Settings>>();
-  const patterns: { pattern: string; matches: RegExp; settings: Partial<Settings> }[] = [];
+  const exact = new Map<string, DeclaredQueue>();
+  const patterns: ({ pattern: string; matches: RegExp } & DeclaredQueue)[] = [];
   for (const [name, queue] of Object.entries(queues)) {
-    const settings = readQueue(name, queue, tasks);
-    if (QUEUE_NAME.test(name)) exact.set(name, settings);
-    else if (name.includes("*") && PATTERN.test(name)) patterns.push({ pattern: name, matches: glob(name), settings });
+    const declared = readQueue(name, queue, tasks);
+    if (QUEUE_NAME.test(name)) exact.set(name, declared);
+    else if (name.includes("*") && PATTERN.test(name))
+      patterns.push({ pattern: name, matches: glob(name), ...declared });
     else {
       throw new TypeError(
         `queues["${name}"]: a queue's name is 1 to 128 of a-z 0-9 . _ -, beginning with a letter or digit; in a pattern, * stands for any of them.`,
@@ -182,16 +196,12 @@ function readQueues(queues: NonNullable<MillraceConfig["queues"]>, tasks: Config
   return { exact, patterns };
 }
 
-function readQueue(
-  name: string,
-  queue: QueueConfig & { delivery?: string },
-  tasks: Config["tasks"],
-): Partial<Settings> {
+function readQueue(name: string, queue: QueueConfig & { delivery?: Delivery }, tasks: Config["tasks"]): DeclaredQueue {
   const where = `queues["${name}"]`;
   if (typeof queue !== "object" || queue === null) throw new TypeError(`${where} is an object, {} for the defaults.`);
   const { delivery = "push", ...settings } = queue;
-  if (delivery !== "push") {
-    throw new TypeError(`${where}.delivery is "push", not ${JSON.stringify(delivery)}: pull queues are not built yet.`);
+  if (!DELIVERIES.includes(delivery)) {
+    throw new TypeError(`${where}.delivery is "push", "pull" or "both", not ${JSON.stringify(delivery)}.`);
   }
   const checked = queueConfig.safeParse(settings);
   if (!checked.success) {
@@ -200,7 +210,7 @@ function readQueue(
     throw new TypeError(`${where}: ${wrong!.path} ${wrong!.message}`);
   }
   const unknown = unknownTask(checked.data, tasks);
-  if (!unknown) return toSettings(checked.data);
+  if (!unknown) return { settings: toSettings(checked.data), delivery };
   const hint = unknown.near === null ? "give it to createMillrace in `tasks`" : `did you mean "${unknown.near}"?`;
   throw new TypeError(`${where}: tasks.${unknown.name} limits a task that is not known; ${hint}`);
 }

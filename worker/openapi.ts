@@ -33,7 +33,7 @@ export function openApiDocument(routes: readonly AnyRoute[], about: { version: s
 type RouteConfig = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0];
 
 function pathOf(route: AnyRoute): RouteConfig {
-  const open = route.open === true;
+  const open = route.roles.length === 0;
   const answers = Object.entries(route.answers).map(([status, { description, schema, media = "application/json" }]) => {
     const content = schema ? { [media]: { schema } } : media === "application/json" ? undefined : { [media]: {} };
     return [status, { description, ...(content ? { content } : {}) }];

@@ -194,6 +194,7 @@ export const effectiveConfig = z
 export const queue = queueSummary
   .extend({
     pauseReason: text.nullable(),
+    delivery: z.enum(["push", "pull", "both"]),
     counts: z.object({ scheduled: count, retrying: count, blocked: count, ready: count, running: count }),
     oldestReadyAt: time.nullable(),
     sessions: z.array(z.object({ id: text, worker: text, jobs: count, leaseExpiresAt: time })),

@@ -4,12 +4,13 @@
  * @module
  */
 import { sha256, toBase64Url } from "../bytes.ts";
+import { type Caller, rootCaller } from "../caller.ts";
 import { type Refused, refuse } from "../problem.ts";
 
 const MIN_TOKEN_CHARS = 32;
 const MAX_GIVEN_CHARS = 4_096;
 
-export type Authorized = { ok: true; scope: string } | Refused;
+export type Authorized = { ok: true; caller: Caller } | Refused;
 
 /**
  * Makes the check of whether a request bears the token; on success it names the token's scope without telling it.
@@ -32,7 +33,7 @@ export function createAuthorizer(): (request: Request, token: string | undefined
       const digest = await sha256(token);
       known = { token, digest, scope: toBase64Url(digest) };
     }
-    if (sameBytes(known.digest, await sha256(given))) return { ok: true, scope: known.scope };
+    if (sameBytes(known.digest, await sha256(given))) return { ok: true, caller: rootCaller(known.scope) };
     return refuse("unauthorized", "This is not the token of this server.");
   };
 }

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import { z } from "@hono/zod-openapi";
 import type { OperationAction } from "../../client/types.ts";
+import { OPERATORS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import { readOperation } from "../operations/ask.ts";
 import { type Refused, refuse } from "../problem.ts";
@@ -30,6 +32,7 @@ const listOf = (states: readonly string[]) => {
 export const drainQueue = route({
   method: "post",
   path: "/v1/queues/{queue}/drain",
+  roles: OPERATORS,
   summary: "Cancel all jobs of a queue that wait",
   params: queueParams,
   body: { schema: z.strictObject({ confirm, states: listOf(WAITING).describe("Default all that wait.") }) },
@@ -41,6 +44,7 @@ export const drainQueue = route({
 export const purgeQueue = route({
   method: "post",
   path: "/v1/queues/{queue}/purge",
+  roles: OPERATORS,
   summary: "Delete all jobs of a queue that do not run, history too",
   params: queueParams,
   body: { schema: z.strictObject({ confirm, states: listOf(NOT_RUNNING).describe("Default all but running.") }) },
@@ -59,6 +63,7 @@ export const purgeQueue = route({
 export const deleteQueue = route({
   method: "delete",
   path: "/v1/queues/{queue}",
+  roles: OPERATORS,
   summary: "Delete a queue of which no job runs or waits: its history, and what the API changed of it. Ids go on",
   params: queueParams,
   body: { schema: z.strictObject({ confirm }) },

@@ -3,10 +3,12 @@
  *
  * @module
  */
+
 import { z } from "zod";
 import type { EnqueuedJob, NewJob } from "../../client/types.ts";
 import type { EnqueueInput } from "../../client/wire.ts";
 import { sha256Text } from "../bytes.ts";
+import { PRODUCERS } from "../caller.ts";
 import { queueName } from "../fields.ts";
 import { formatJobId } from "../job.ts";
 import { type Refused, refuse } from "../problem.ts";
@@ -27,6 +29,7 @@ const errors = ["not_found", "conflict", "payload_too_large", "unsupported_media
 export const enqueueToQueue = route({
   method: "post",
   path: "/v1/queues/{queue}/jobs",
+  roles: PRODUCERS,
   summary: "Enqueue one job, or up to 1,000",
   params: queueParams,
   body: { schema: jobOrJobs, checked: false },
@@ -39,6 +42,7 @@ export const enqueueToQueue = route({
 export const enqueueToTask = route({
   method: "post",
   path: "/v1/jobs",
+  roles: PRODUCERS,
   summary: "Enqueue to the queue that the task declares, or that the body names",
   body: { schema: jobOrJobsWithQueue, checked: false },
   headers,
@@ -118,7 +122,7 @@ interface Keys {
 }
 
 function readKeys(
-  { request, bytes, tokenScope }: Call<unknown, unknown, unknown>,
+  { request, bytes, caller }: Call<unknown, unknown, unknown>,
   pathQueue: string | null,
 ): Keys | Refused {
   const requestId = request.headers.get("millrace-request-id");
@@ -132,7 +136,7 @@ function readKeys(
   }
   const route = pathQueue === null ? "jobs" : "queue";
   const idempotency = async (queue: string) => ({
-    key: await sha256Text(JSON.stringify([tokenScope, route, queue, key])),
+    key: await sha256Text(JSON.stringify([caller.scope, route, queue, key])),
     bodyHash: await sha256Text(bytes),
   });
   return { ok: true, requestId, idempotency };

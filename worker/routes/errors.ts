@@ -3,7 +3,9 @@
  *
  * @module
  */
+
 import { z } from "@hono/zod-openapi";
+import { READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import type { ErrorsInput } from "../history/errors.ts";
 import { parseInstant } from "../instant.ts";
@@ -30,6 +32,7 @@ const query = z.strictObject({
 export const listErrors = route({
   method: "get",
   path: "/v1/errors",
+  roles: READERS,
   summary: "The latest 10,000 jobs that did not complete, grouped by what went wrong, the largest group first",
   query,
   answers: {

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import type { Explanation } from "../../client/types.ts";
 import type { ExplainReply, JobRecord } from "../../client/wire.ts";
+import { JOB_READERS } from "../caller.ts";
 import { explanation } from "../limit-schema.ts";
 import { isFinal } from "../listing.ts";
 import { refuse } from "../problem.ts";
@@ -18,6 +20,7 @@ const LOOKS_MAX = 3;
 export const explainJob = route({
   method: "get",
   path: "/v1/jobs/{id}/explain",
+  roles: JOB_READERS,
   summary: "Why a job is not running: what holds it back, its place in line, about how long until it starts",
   params: jobParams,
   answers: {

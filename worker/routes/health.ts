@@ -17,7 +17,7 @@ export function healthRoute() {
   return route({
     method: "get",
     path: "/healthz",
-    open: true,
+    roles: [],
     summary: "Whether the history and the objects answer; needs no token",
     answers: { 200: { description: "All is well.", schema: health } },
     errors: ["unavailable"],

@@ -7,6 +7,7 @@
 import { parseDuration } from "../../client/duration.ts";
 import type { ErrorCode } from "../../client/types.ts";
 import type { JobRecord, QueueRpc, Refusal, Reply } from "../../client/wire.ts";
+import { JOB_READERS, OPERATORS } from "../caller.ts";
 import { type Config, queueSettings } from "../config.ts";
 import { type JobAddress, parseJobId, toJob } from "../job.ts";
 import { isFinal } from "../listing.ts";
@@ -24,6 +25,7 @@ const LONGEST_LOOK_MS = 1_000;
 export const getJob = route({
   method: "get",
   path: "/v1/jobs/{id}",
+  roles: JOB_READERS,
   summary: "A job, live or from history",
   params: jobParams,
   query: jobQuery,
@@ -42,6 +44,7 @@ export const getJob = route({
 export const cancelJob = route({
   method: "post",
   path: "/v1/jobs/{id}/cancel",
+  roles: OPERATORS,
   summary: "Cancel a job: one that does not run never starts, a running one gets its signal",
   params: jobParams,
   body: { schema: noBody, optional: true },
@@ -53,6 +56,7 @@ export const cancelJob = route({
 export const retryJob = route({
   method: "post",
   path: "/v1/jobs/{id}/retry",
+  roles: OPERATORS,
   summary: "Put a job that has ended back in line; make a scheduled one due now",
   params: jobParams,
   body: { schema: noBody, optional: true },
@@ -64,6 +68,7 @@ export const retryJob = route({
 export const deleteJob = route({
   method: "delete",
   path: "/v1/jobs/{id}",
+  roles: OPERATORS,
   summary: "Forget everything of a job, history too",
   params: jobParams,
   answers: { 204: { description: "It is gone." } },

@@ -3,9 +3,11 @@
  *
  * @module
  */
+
 import { parseDuration } from "../../client/duration.ts";
 import type { ErrorCode, KeyState, Page } from "../../client/types.ts";
 import type { KeyReport } from "../../client/wire.ts";
+import { OPERATORS, READERS } from "../caller.ts";
 import { kindName } from "../fields.ts";
 import { keyParams, keyState, pauseKeyBody } from "../limit-schema.ts";
 import { showRate } from "../limit-settings.ts";
@@ -24,6 +26,7 @@ const errors: ErrorCode[] = ["not_found"];
 export const listKeys = route({
   method: "get",
   path: "/v1/queues/{queue}/limits",
+  roles: READERS,
   summary: "Keys that run, wait or are closed, by name: holders, waiters, what is left of their rate",
   params: queueParams,
   query: paging.extend({ kind: kindName.optional().describe("Keys of this kind only.") }),
@@ -51,6 +54,7 @@ export const listKeys = route({
 export const pauseKey = route({
   method: "put",
   path: PATH,
+  roles: OPERATORS,
   summary: "Close a key for a time: no job of it starts, those of other keys do",
   params: keyParams,
   body: { schema: pauseKeyBody },
@@ -62,6 +66,7 @@ export const pauseKey = route({
 export const openKey = route({
   method: "delete",
   path: PATH,
+  roles: OPERATORS,
   summary: "Open a closed key",
   params: keyParams,
   answers,

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import type { FinalState, Job, Page } from "../../client/types.ts";
 import type { ListInput } from "../../client/wire.ts";
+import { READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import { parseInstant } from "../instant.ts";
 import { toJob } from "../job.ts";
@@ -22,6 +24,7 @@ type Filter = Omit<ListInput, "beforeSeq">;
 export const listJobs = route({
   method: "get",
   path: "/v1/jobs",
+  roles: READERS,
   summary: "Jobs of a queue, newest accepted first; without a queue those that have ended, newest finished first",
   query: jobFilter,
   answers: { 200: { description: "A page; short or empty ones may have a next.", schema: pageOf(job) } },

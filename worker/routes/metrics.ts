@@ -7,7 +7,9 @@
  *
  * @module
  */
+
 import type { Buckets, QueueDescription } from "../../client/wire.ts";
+import { READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import type { RegisteredQueue } from "../history-reads.ts";
 import { route, type Services } from "./route.ts";
@@ -19,6 +21,7 @@ const ASKED_AT_ONCE = 6;
 export const getMetrics = route({
   method: "get",
   path: "/metrics",
+  roles: READERS,
   summary: "Figures of all queues, as Prometheus text",
   answers: { 200: { description: "Counters begin anew when an object is loaded anew.", media: "text/plain" } },
   errors: [],

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import { z } from "@hono/zod-openapi";
 import type { ErrorCode, Operation, OperationAction, Page } from "../../client/types.ts";
+import { OPERATORS, READERS } from "../caller.ts";
 import { newOperationId, type OperationAsked } from "../history/operations.ts";
 import { operationBody, readOperation, toOperation } from "../operations/ask.ts";
 import { runOperation } from "../operations/run.ts";
@@ -26,6 +28,7 @@ export const bodyErrors: ErrorCode[] = ["unsupported_media_type", "payload_too_l
 export const startOperation = route({
   method: "post",
   path: "/v1/operations",
+  roles: OPERATORS,
   summary: "Do one thing to all jobs that a filter finds, in steps",
   body: { schema: operationBody },
   answers: accepted,
@@ -41,6 +44,7 @@ export const startOperation = route({
 export const listOperations = route({
   method: "get",
   path: "/v1/operations",
+  roles: READERS,
   summary: "Operations, newest first",
   query: paging,
   answers: { 200: { description: "A page.", schema: pageOf(operation) } },
@@ -59,6 +63,7 @@ export const listOperations = route({
 export const getOperation = route({
   method: "get",
   path: "/v1/operations/{id}",
+  roles: READERS,
   summary: "How far an operation has come",
   params,
   answers,
@@ -75,6 +80,7 @@ export const getOperation = route({
 export const stopOperation = route({
   method: "delete",
   path: "/v1/operations/{id}",
+  roles: OPERATORS,
   summary: "Stop an operation; what it has changed stays so",
   params,
   answers,

@@ -3,9 +3,11 @@
  *
  * @module
  */
+
 import type { ErrorCode, Queue, QueueSummary } from "../../client/types.ts";
 import type { QueueDescription } from "../../client/wire.ts";
-import { type Config, queueSettings } from "../config.ts";
+import { OPERATORS, READERS } from "../caller.ts";
+import { type Config, declaredQueue, queueSettings } from "../config.ts";
 import { joinPath } from "../json.ts";
 import { unknownTask } from "../limit-settings.ts";
 import { type Refused, refuse } from "../problem.ts";
@@ -23,6 +25,7 @@ const errors: ErrorCode[] = ["not_found", "unsupported_media_type", "payload_too
 export const listQueues = route({
   method: "get",
   path: "/v1/queues",
+  roles: READERS,
   summary: "Queues that have been used, by name",
   query: paging,
   answers: { 200: { description: "A page.", schema: pageOf(queueSummary) } },
@@ -43,6 +46,7 @@ export const listQueues = route({
 export const getQueue = route({
   method: "get",
   path: "/v1/queues/{queue}",
+  roles: READERS,
   summary: "A queue with its counts, sessions and settings",
   params: queueParams,
   answers,
@@ -60,6 +64,7 @@ export const getQueue = route({
 export const pauseQueue = route({
   method: "post",
   path: "/v1/queues/{queue}/pause",
+  roles: OPERATORS,
   summary: "From now on no job of this queue starts; what runs goes on",
   params: queueParams,
   body: { schema: pauseBody, optional: true },
@@ -71,6 +76,7 @@ export const pauseQueue = route({
 export const resumeQueue = route({
   method: "post",
   path: "/v1/queues/{queue}/resume",
+  roles: OPERATORS,
   summary: "Jobs of this queue start again",
   params: queueParams,
   body: { schema: noBody, optional: true },
@@ -82,6 +88,7 @@ export const resumeQueue = route({
 export const configureQueue = route({
   method: "patch",
   path: "/v1/queues/{queue}/config",
+  roles: OPERATORS,
   summary: "Change settings (JSON Merge Patch); null takes a change back",
   params: queueParams,
   body: { schema: settingsPatch },
@@ -130,6 +137,7 @@ async function toQueue(call: Services, name: string, described: QueueDescription
     ...(await registryRow(call, name)),
     paused: paused !== null,
     pauseReason: paused?.reason ?? null,
+    delivery: declaredQueue(call.config, name)?.delivery ?? "push",
     counts,
     oldestReadyAt: oldestReadyAt === null ? null : new Date(oldestReadyAt).toISOString(),
     sessions: sessions.map(({ id, worker, jobs, leaseUntil }) => ({

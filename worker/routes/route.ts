@@ -5,8 +5,9 @@
  * @module
  */
 import { z } from "zod";
-import type { ErrorCode } from "../../client/types.ts";
+import type { ErrorCode, Role } from "../../client/types.ts";
 import type { QueueRpc } from "../../client/wire.ts";
+import type { Caller } from "../caller.ts";
 import type { Config } from "../config.ts";
 import type { HistoryReads } from "../history-reads.ts";
 import { errorsOf, pathOf } from "../issues.ts";
@@ -25,8 +26,7 @@ export interface Services {
   /** Goes on with work after the answer, for at most 30 s. It must not reject. */
   background(work: Promise<void>): void;
   requestId: string;
-  /** Names the caller's token without telling it. */
-  tokenScope: string;
+  caller: Caller;
 }
 
 /** One request, checked. */
@@ -49,16 +49,21 @@ export interface Success {
   /** True: the caller asked to be held back, so that the time it took says nothing. */
   held?: boolean;
 }
+/** An answer that goes out as it is: a stream, or a WebSocket. */
+export interface Raw {
+  ok: true;
+  response: Response;
+}
 /** A refusal, with members beyond those of a problem. */
-export type Answer = Success | (Refused & { more?: object; headers?: Record<string, string> });
+export type Answer = Success | Raw | (Refused & { more?: object; headers?: Record<string, string> });
 
 export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
   method: "get" | "post" | "put" | "patch" | "delete";
   /** `{name}` stands for one segment. */
   path: string;
   summary: string;
-  /** True: needs no token. */
-  open?: boolean;
+  /** Who may call it; none: it needs no token. */
+  roles: readonly Role[];
   params: Params;
   query: Query;
   /** Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract. */

@@ -3,8 +3,10 @@
  *
  * @module
  */
+
 import type { ErrorCode, Schedule, ScheduleSpec } from "../../client/types.ts";
 import type { ScheduleReport } from "../../client/wire.ts";
+import { OPERATORS, READERS } from "../caller.ts";
 import { parseInstant } from "../instant.ts";
 import { formatJobId } from "../job.ts";
 import { refuse } from "../problem.ts";
@@ -24,6 +26,7 @@ const errors: ErrorCode[] = ["not_found", "unsupported_media_type", "payload_too
 export const listSchedules = route({
   method: "get",
   path: "/v1/queues/{queue}/schedules",
+  roles: READERS,
   summary: "The schedules of a queue, by name",
   params: queueParams,
   query: paging,
@@ -44,6 +47,7 @@ export const listSchedules = route({
 export const getSchedule = route({
   method: "get",
   path: PATH,
+  roles: READERS,
   summary: "A schedule with its next instants, and what became of the latest",
   params: scheduleParams,
   answers,
@@ -59,6 +63,7 @@ export const getSchedule = route({
 export const putSchedule = route({
   method: "put",
   path: PATH,
+  roles: OPERATORS,
   summary: "Make a schedule, or what it is from now on; the same again changes nothing",
   params: scheduleParams,
   body: { schema: scheduleSpec },
@@ -77,6 +82,7 @@ export const putSchedule = route({
 export const deleteSchedule = route({
   method: "delete",
   path: PATH,
+  roles: OPERATORS,
   summary: "Make no more jobs; those that were made stay",
   params: scheduleParams,
   answers: { 204: { description: "It is gone." } },
@@ -91,6 +97,7 @@ export const deleteSchedule = route({
 export const runSchedule = route({
   method: "post",
   path: `${PATH}/run`,
+  roles: OPERATORS,
   summary: "Make a job of it at once, whatever is running",
   params: scheduleParams,
   body: { schema: noBody, optional: true },
@@ -106,6 +113,7 @@ export const runSchedule = route({
 export const pauseSchedule = route({
   method: "post",
   path: `${PATH}/pause`,
+  roles: OPERATORS,
   summary: "From now on nothing of it is due",
   params: scheduleParams,
   body: { schema: pauseBody, optional: true },
@@ -117,6 +125,7 @@ export const pauseSchedule = route({
 export const resumeSchedule = route({
   method: "post",
   path: `${PATH}/resume`,
+  roles: OPERATORS,
   summary: "It goes on; what it missed is made up for as far as catchUp says",
   params: scheduleParams,
   body: { schema: noBody, optional: true },
@@ -128,6 +137,7 @@ export const resumeSchedule = route({
 export const backfillSchedule = route({
   method: "post",
   path: `${PATH}/backfill`,
+  roles: OPERATORS,
   summary: "Make a job for each past instant that has had none; at most 1,000 at once",
   params: scheduleParams,
   body: { schema: backfillBody },

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import type { LiveRollup } from "../history/summary.ts";
 import { parseInstant } from "../instant.ts";
@@ -15,6 +16,7 @@ const DAY_MS = 86_400_000;
 export const getSummary = route({
   method: "get",
   path: "/v1/history/summary",
+  roles: READERS,
   summary: "How many jobs ended, how long they ran and waited, per task and final state",
   query: summaryQuery,
   answers: { 200: { description: "With a queue exact to the moment, else some seconds behind.", schema: summary } },
