@@ -44,6 +44,8 @@ export interface AppDeps<Env> {
   config: Config;
   /** The object of a queue's partition 0: a new stub each time, since one that has thrown keeps failing. */
   stub(env: Env, queue: string): QueueRpc;
+  /** Opens a WebSocket to that object; `path` begins with a slash. Answers 101 where all is well. */
+  upgrade(env: Env, queue: string, path: string, headers?: Record<string, string>): Promise<Response>;
   history(env: Env): HistoryReads;
   /** The admin token; none, or one of fewer than 32 characters, and everything but `/healthz` answers 503. */
   token(env: Env): string | undefined;
@@ -181,6 +183,7 @@ function servicesOf<Env>(deps: AppDeps<Env>, c: Ctx<Env>, log: Log, requestId: s
     version: deps.version,
     log,
     stub: (queue) => deps.stub(c.env, queue),
+    upgrade: (queue, path, headers) => deps.upgrade(c.env, queue, path, headers),
     history: () => deps.history(c.env),
     background: (work) => inBackground(c, work),
     requestId,

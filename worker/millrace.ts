@@ -59,6 +59,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   const deps = {
     config,
     stub: (env: unknown, queue: string) => bindings.stub(env, queue, 0),
+    upgrade: bindings.upgrade,
     history: (env: unknown) => historyReads(bindings.database(env)),
     version: VERSION,
   };
@@ -127,11 +128,15 @@ function bindingsOf(config: Config) {
       `The Worker has no binding ${name} (${kind}): add it to the configuration file, or name another in "bindings" of createMillrace`,
     );
   };
+  const objectOf = (env: unknown, queue: string, partition: number) =>
+    binding<DurableObjectNamespace>(env, object, "the Durable Object namespace of the queues").getByName(
+      objectName(queue, partition),
+    );
   return {
-    stub: (env: unknown, queue: string, partition: number): QueueRpc => {
-      const namespace = binding<DurableObjectNamespace>(env, object, "the Durable Object namespace of the queues");
-      return overText(namespace.getByName(objectName(queue, partition)) as unknown as Stub);
-    },
+    stub: (env: unknown, queue: string, partition: number): QueueRpc =>
+      overText(objectOf(env, queue, partition) as unknown as Stub),
+    upgrade: (env: unknown, queue: string, path: string, headers: Record<string, string> = {}) =>
+      objectOf(env, queue, 0).fetch(`https://object${path}`, { headers: { ...headers, upgrade: "websocket" } }),
     tickets: (env: unknown) => ({
       short: binding<Queue>(env, tickets, "the Cloudflare Queue for tickets"),
       long: binding<Queue>(env, ticketsLong, "the Cloudflare Queue for tickets of long jobs"),

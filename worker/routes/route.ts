@@ -22,6 +22,8 @@ export interface Services {
   log: Log;
   /** The object of a queue's partition 0. Take a new one after an error: the broken one stays broken. */
   stub(queue: string): QueueRpc;
+  /** Opens a WebSocket to that object: its answer, 101 with `webSocket` where all is well. */
+  upgrade(queue: string, path: string, headers?: Record<string, string>): Promise<Response>;
   history(): HistoryReads;
   /** Goes on with work after the answer, for at most 30 s. It must not reject. */
   background(work: Promise<void>): void;

@@ -28,8 +28,12 @@ export function migrated(): void {
   beforeAll(() => applyD1Migrations(db, bindings.MIGRATIONS));
 }
 
+function objectOf(queue: string) {
+  return (bindings.FAULTY ?? bindings.MILLRACE).getByName(objectName(queue, 0));
+}
+
 export function stubOf(queue: string): QueueRpc {
-  return (bindings.FAULTY ?? bindings.MILLRACE).getByName(objectName(queue, 0)) as unknown as QueueRpc;
+  return objectOf(queue) as unknown as QueueRpc;
 }
 
 /** What the tests' own app knows: a task with a schema, one with options, one that takes anything. */
@@ -57,6 +61,8 @@ export const CONFIG: MillraceConfig = {
 export const DEPS: AppDeps<unknown> = {
   config: readConfig(CONFIG),
   stub: (_env, queue) => stubOf(queue),
+  upgrade: (_env, queue, path, headers = {}) =>
+    objectOf(queue).fetch(`https://object${path}`, { headers: { ...headers, upgrade: "websocket" } }),
   history: () => historyReads(db),
   token: () => TOKEN,
   version: "1.2.3",
