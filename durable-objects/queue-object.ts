@@ -20,8 +20,12 @@ import type {
 } from "../client/wire.ts";
 import type { CodeSchedules, CodeSettings } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
+import type { Remote } from "./remote.ts";
 import { QueueShell } from "./shell.ts";
 import { durableStorage } from "./storage.ts";
+
+export type { Grant, Remote, Where } from "./remote.ts";
+export { GRANT_HEADER } from "./remote.ts";
 
 /** What the Worker closes the class over. */
 export interface QueueObjectOptions<Env> {
@@ -33,6 +37,8 @@ export interface QueueObjectOptions<Env> {
   sendTickets(env: Env, tickets: Ticket[]): Promise<void>;
   /** Hands parcels to the object of another queue. */
   deliver(env: Env, queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
+  /** Absent: no socket of a worker is accepted. */
+  remote?: Remote;
   log: ShellPorts["log"];
 }
 
