@@ -6,6 +6,7 @@
 
 import { type Context, Hono } from "hono";
 import type { QueueRpc } from "../client/wire.ts";
+import { refuseRole } from "./allow.ts";
 import { type Caller, EVERYBODY, rootCaller } from "./caller.ts";
 import type { Config } from "./config.ts";
 import type { HistoryReads } from "./history-reads.ts";
@@ -107,7 +108,8 @@ function createAnswerer<Env>(deps: AppDeps<Env>) {
     try {
       const open = roles.length === 0;
       const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, deps.token(c.env));
-      answer = known.ok ? await run(servicesOf(deps, c, log, requestId, known.caller)) : known;
+      const barred = known.ok && !open ? refuseRole(known.caller, roles, `${about.method} ${about.path}`) : null;
+      answer = known.ok ? (barred ?? (await run(servicesOf(deps, c, log, requestId, known.caller)))) : known;
     } catch (error) {
       answer = refusalOf(error, requestId);
       log("error", "request_failed", { ...about, status: statusOf(answer.code), error });

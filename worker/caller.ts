@@ -15,9 +15,12 @@ export interface Caller {
   tokenId: string | null;
   /** Names the token without telling it. */
   scope: string;
+  /** Names and patterns. */
+  queues: readonly string[] | null;
   /** Whether it may touch a queue. */
   queue(name: string): boolean;
   tasks: ReadonlySet<string> | null;
+  /** It looks at no others. */
   jobs: ReadonlySet<JobId> | null;
   pin: { readonly [field: string]: Json } | null;
   /** Job options that it may give. */
@@ -29,7 +32,7 @@ export interface Caller {
 
 /** The bearer of the token that the server was configured with. */
 export function rootCaller(scope: string): Caller {
-  const any = { tasks: null, jobs: null, pin: null, options: null, rate: null, actor: null };
+  const any = { queues: null, tasks: null, jobs: null, pin: null, options: null, rate: null, actor: null };
   return { role: "admin", name: "admin", tokenId: null, scope, queue: () => true, ...any };
 }
 

@@ -11,7 +11,7 @@ import { explanation } from "../limit-schema.ts";
 import { isFinal } from "../listing.ts";
 import { refuse } from "../problem.ts";
 import { jobParams } from "../schemas.ts";
-import { absent, addressOf } from "./jobs.ts";
+import { absent, addressOf, findJob } from "./jobs.ts";
 import { ok, route } from "./route.ts";
 
 /** A job that is retried between two questions is asked for again. */
@@ -31,14 +31,13 @@ export const explainJob = route({
     const { id } = call.params;
     const address = addressOf(call.config, id);
     if (!address.ok) return address;
-    const { queue, partition, seq } = address;
+    const { queue, seq } = address;
+    if (call.caller.role === "producer" && (await findJob(call, address)) === null) return absent(id);
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       const reply = await call.stub(queue).explain(seq);
       if (reply.ok) return ok(toExplanation(reply.explanation));
       if (reply.code !== "not_found") return reply;
-      const here = await call.stub(queue).get(seq);
-      if (here === "deleted") return absent(id);
-      const record = here ?? (await call.history().job(queue, partition, seq));
+      const record = await findJob(call, address);
       if (record === null) return absent(id);
       if (isFinal(record.state)) return ok(ended(record));
     }

@@ -7,6 +7,7 @@
 import { parseDuration } from "../../client/duration.ts";
 import type { ErrorCode } from "../../client/types.ts";
 import type { JobRecord, QueueRpc, Refusal, Reply } from "../../client/wire.ts";
+import { mayReadJob } from "../allow.ts";
 import { JOB_READERS, OPERATORS } from "../caller.ts";
 import { type Config, queueSettings } from "../config.ts";
 import { type JobAddress, parseJobId, toJob } from "../job.ts";
@@ -115,20 +116,26 @@ function named(refusal: Refusal, id: string): Refused {
   return { ...refusal, detail: refusal.detail.includes(id) ? refusal.detail : `${refusal.detail} (job ${id}).` };
 }
 
+/** A job that the caller may look at, live or from history; null where there is none. */
+export async function findJob(call: Services, { queue, partition, seq }: JobAddress): Promise<JobRecord | null> {
+  const here = await call.stub(queue).get(seq);
+  if (here === "deleted") return null;
+  // Asked in this order: what left the object before it was asked is in the history by now.
+  const record = here ?? (await call.history().job(queue, partition, seq));
+  return record !== null && mayReadJob(call.caller, record) ? record : null;
+}
+
 /** The job once it is final, or as it is when the time is over or the caller gone. */
 async function waitFor(
   call: Services & { request: Request },
-  { queue, partition, seq }: JobAddress,
+  address: JobAddress,
   waitMs: number,
 ): Promise<JobRecord | null> {
   const endsAt = Date.now() + waitMs;
   for (let pauseMs = FIRST_LOOK_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_LOOK_MS)) {
-    const here = await call.stub(queue).get(seq);
-    if (here === "deleted") return null;
-    // Asked in this order: what left the object before it was asked is in the history by now.
-    if (here === null) return call.history().job(queue, partition, seq);
+    const record = await findJob(call, address);
     const leftMs = endsAt - Date.now();
-    if (isFinal(here.state) || leftMs <= 0 || call.request.signal?.aborted) return here;
+    if (record === null || isFinal(record.state) || leftMs <= 0 || call.request.signal?.aborted) return record;
     await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));
   }
 }

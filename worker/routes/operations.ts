@@ -6,8 +6,9 @@
 
 import { z } from "@hono/zod-openapi";
 import type { ErrorCode, Operation, OperationAction, Page } from "../../client/types.ts";
+import { refuseWhole } from "../allow.ts";
 import { OPERATORS, READERS } from "../caller.ts";
-import { newOperationId, type OperationAsked } from "../history/operations.ts";
+import { newOperationId, type OperationAsked, type OperationRow } from "../history/operations.ts";
 import { operationBody, readOperation, toOperation } from "../operations/ask.ts";
 import { runOperation } from "../operations/run.ts";
 import { type Refused, refuse } from "../problem.ts";
@@ -29,11 +30,14 @@ export const startOperation = route({
   method: "post",
   path: "/v1/operations",
   roles: OPERATORS,
+  asksReach: true,
   summary: "Do one thing to all jobs that a filter finds, in steps",
   body: { schema: operationBody },
   answers: accepted,
   errors: ["not_found", ...bodyErrors],
   async handle(call) {
+    const barred = refuseWhole(call.caller, call.body.filter.queue ?? null);
+    if (barred) return barred;
     const asked = readOperation(call.config, call.body, Date.now());
     if (!asked.ok) return asked;
     const { ok: _, ...rest } = asked;
@@ -45,6 +49,7 @@ export const listOperations = route({
   method: "get",
   path: "/v1/operations",
   roles: READERS,
+  asksReach: true,
   summary: "Operations, newest first",
   query: paging,
   answers: { 200: { description: "A page.", schema: pageOf(operation) } },
@@ -56,7 +61,8 @@ export const listOperations = route({
     if (cursor !== undefined && place === null) return badCursor();
     const rows = await call.history().operations.list(place?.[0] ?? null, limit);
     const nextCursor = rows.length < limit ? null : writeCursor("operations", [rows.at(-1)!.id]);
-    return ok({ items: rows.map(toOperation), nextCursor } satisfies Page<Operation>);
+    const reached = rows.filter((row) => barredFrom(call, row) === null);
+    return ok({ items: reached.map(toOperation), nextCursor } satisfies Page<Operation>);
   },
 });
 
@@ -64,6 +70,7 @@ export const getOperation = route({
   method: "get",
   path: "/v1/operations/{id}",
   roles: READERS,
+  asksReach: true,
   summary: "How far an operation has come",
   params,
   answers,
@@ -71,6 +78,8 @@ export const getOperation = route({
   async handle(call) {
     const row = await call.history().operations.get(call.params.id);
     if (row === null) return absent(call.params.id);
+    const barred = barredFrom(call, row);
+    if (barred) return barred;
     // Who waits for it helps it on: the sweep comes round once a minute.
     if (row.state === "running") goOn(call, row.id);
     return ok(toOperation(row));
@@ -81,15 +90,25 @@ export const stopOperation = route({
   method: "delete",
   path: "/v1/operations/{id}",
   roles: OPERATORS,
+  asksReach: true,
   summary: "Stop an operation; what it has changed stays so",
   params,
   answers,
   errors: ["not_found"],
   async handle(call) {
-    const row = await call.history().operations.stop(call.params.id, "stopped by request", Date.now());
-    return row === null ? absent(call.params.id) : ok(toOperation(row));
+    const { operations } = call.history();
+    const row = await operations.get(call.params.id);
+    const barred = row && barredFrom(call, row);
+    if (barred) return barred;
+    const stopped = await operations.stop(call.params.id, "stopped by request", Date.now());
+    return stopped === null ? absent(call.params.id) : ok(toOperation(stopped));
   },
 });
+
+/** An operation without a queue is for those who reach all of them. */
+function barredFrom({ caller }: Services, { asked }: OperationRow): Refused | null {
+  return refuseWhole(caller, asked.filter.queue);
+}
 
 /** Notes an operation, and begins with it after the answer. */
 export async function begin(call: Services, action: OperationAction, asked: OperationAsked): Promise<Success> {

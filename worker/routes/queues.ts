@@ -6,6 +6,7 @@
 
 import type { ErrorCode, Queue, QueueSummary } from "../../client/types.ts";
 import type { QueueDescription } from "../../client/wire.ts";
+import { refuseWhole } from "../allow.ts";
 import { OPERATORS, READERS } from "../caller.ts";
 import { type Config, declaredQueue, queueSettings } from "../config.ts";
 import { joinPath } from "../json.ts";
@@ -26,11 +27,15 @@ export const listQueues = route({
   method: "get",
   path: "/v1/queues",
   roles: READERS,
+  asksReach: true,
   summary: "Queues that have been used, by name",
   query: paging,
   answers: { 200: { description: "A page.", schema: pageOf(queueSummary) } },
   errors: [],
   async handle(call) {
+    const { caller } = call;
+    const barred = caller.jobs === null ? null : refuseWhole(caller, null);
+    if (barred) return barred;
     const { cursor, limit } = call.query;
     const place = cursor === undefined ? null : readCursor("queues", cursor);
     if (cursor !== undefined && place === null) return badCursor();
@@ -39,7 +44,7 @@ export const listQueues = route({
       limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
     });
     const nextCursor = page.nextCursor === null ? null : writeCursor("queues", [page.nextCursor]);
-    return ok({ items: page.items, nextCursor });
+    return ok({ items: page.items.filter(({ name }) => caller.queue(name)), nextCursor });
   },
 });
 

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { ErrorCode, Role } from "../../client/types.ts";
 import type { QueueRpc } from "../../client/wire.ts";
+import { refuseReach, type Target } from "../allow.ts";
 import type { Caller } from "../caller.ts";
 import type { Config } from "../config.ts";
 import type { HistoryReads } from "../history-reads.ts";
@@ -66,6 +67,8 @@ export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body e
   summary: string;
   /** Who may call it; none: it needs no token. */
   roles: readonly Role[];
+  /** True: it asks by itself what a restricted caller may reach. Others name the queue or the job in path or query. */
+  asksReach?: true;
   params: Params;
   query: Query;
   /** Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract. */
@@ -105,6 +108,8 @@ export async function serve(
   if (!path.ok) return path;
   const query = readQuery(route.query, request.url);
   if (!query.ok) return query;
+  const beyond = route.asksReach ? null : refuseReach(services.caller, targetOf(route, path.value, query.value));
+  if (beyond) return beyond;
   const body = route.body ? await readJson(request, { optional: route.body.optional === true }) : noBody;
   if (!body.ok) return body;
   const checked =
@@ -112,6 +117,13 @@ export async function serve(
   if (!checked.ok) return checked;
   const { value } = checked;
   return route.handle({ ...services, params: path.value, query: query.value, body: value, bytes: body.bytes, request });
+}
+
+/** The queue or the job that a call names before its body. */
+function targetOf({ path }: AnyRoute, params: unknown, query: unknown): Target {
+  const { queue, id } = params as { queue?: string; id?: string };
+  const asked = (query as { queue?: string }).queue;
+  return { queue: queue ?? asked ?? null, job: path.startsWith("/v1/jobs/{id}") ? id! : null };
 }
 
 const noBody = { ok: true as const, value: undefined, bytes: new Uint8Array() };
