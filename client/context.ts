@@ -33,7 +33,11 @@ export interface EnqueueFollowUp {
   (task: string, payload?: unknown, options?: FollowUpOptions): void;
 }
 
-/** Writes one line to the log of the worker, with the job's id, attempt and fence. */
+/**
+ * Writes one line to the log of the worker, with the job's id, attempt and fence, and adds it to the job's own log, which
+ * is shown with the job about two seconds later: of a job the latest 1,000 lines are kept, up to 128 KiB. There the
+ * message is cut at 2,000 characters, and fields hold up to 4 KiB as JSON; what does not fit says so. Never throws.
+ */
 export type Log = (message: string, fields?: { [key: string]: unknown }) => void;
 
 /** The second argument of a handler. `Env` is the worker's environment: bindings and secrets. */

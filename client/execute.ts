@@ -12,7 +12,7 @@ import { type FollowUpOptions, FollowUps } from "./follow-ups.ts";
 import { checkPayload, isThenable } from "./payload.ts";
 import type { TakenJob } from "./take.ts";
 import { type AnyTask, type AnyTaskDeclaration, hasHandler } from "./task.ts";
-import type { Json, LeasedJob, Outcome, Progress } from "./types.ts";
+import type { Json, LeasedJob, LogLevel, Outcome, Progress } from "./types.ts";
 
 /** What attempts need of the worker that runs them. */
 export interface AttemptPorts {
@@ -20,7 +20,14 @@ export interface AttemptPorts {
   env: unknown;
   /** Results over this many bytes of JSON are dropped, and the job says so. */
   maxResultBytes: number;
-  log(level: "info" | "warn" | "error", message: string, job: LeasedJob, fields?: { [key: string]: unknown }): void;
+  log(level: LogLevel, message: string, job: LeasedJob, fields?: { [key: string]: unknown }): void;
+}
+
+/** What an attempt tells of itself while it runs, and how it ended. Told nothing once it is over. */
+export interface AttemptListener {
+  ended(attempt: Attempt, outcome: Outcome): void;
+  progressed(attempt: Attempt): void;
+  logged(attempt: Attempt, level: LogLevel, message: unknown, fields: unknown): void;
 }
 
 type Ending = Outcome extends infer One ? (One extends Outcome ? Omit<One, "id" | "fence"> : never) : never;
@@ -31,19 +38,19 @@ export class Attempt {
   /** The latest progress that has not been sent. */
   progress: Progress | null = null;
   readonly #ports: AttemptPorts;
-  readonly #onEnd: (attempt: Attempt, outcome: Outcome) => void;
+  readonly #listener: AttemptListener;
   #controller: AbortController | null = null;
   #aborted: unknown = null;
   #followUps: FollowUps | null = null;
   #over = false;
 
-  constructor(job: LeasedJob, ports: AttemptPorts, onEnd: (attempt: Attempt, outcome: Outcome) => void) {
+  constructor(job: LeasedJob, ports: AttemptPorts, listener: AttemptListener) {
     this.job = job;
     this.#ports = ports;
-    this.#onEnd = onEnd;
+    this.#listener = listener;
   }
 
-  /** Runs the handler; `onEnd` is called once with the outcome, unless the attempt is lost before. */
+  /** Runs the handler; `ended` is called once with the outcome, unless the attempt is lost before. */
   start(): void {
     this.#run().then(
       (ending) => this.#end(ending),
@@ -181,7 +188,7 @@ export class Attempt {
   #end(ending: Ending): void {
     if (this.#over) return;
     this.#over = true;
-    this.#onEnd(this, { id: this.job.id, fence: this.job.fence, ...ending } as Outcome);
+    this.#listener.ended(this, { id: this.job.id, fence: this.job.fence, ...ending } as Outcome);
   }
 
   #abort(reason: unknown): void {
@@ -222,6 +229,7 @@ export class Attempt {
       },
       progress(progress) {
         self.progress = cleanProgress(progress);
+        if (!self.#over) self.#listener.progressed(self);
       },
       enqueue: (task: string | AnyTaskDeclaration, payload?: unknown, options: FollowUpOptions = {}) =>
         self.#enqueue(task, payload, options),
@@ -255,9 +263,11 @@ export class Attempt {
 
   #log(): Ctx["log"] {
     const log =
-      (level: "info" | "warn" | "error"): Log =>
-      (message, fields) =>
+      (level: LogLevel): Log =>
+      (message, fields) => {
         this.#ports.log(level, message, this.job, fields);
+        if (!this.#over) this.#listener.logged(this, level, message, fields);
+      };
     return { info: log("info"), warn: log("warn"), error: log("error") };
   }
 }

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { settleable } from "./follow-ups.ts";
 import { AHEAD_MS, Pace } from "./pace.ts";
 import { type SlotPorts, Slots } from "./slots.ts";
 import type { ExchangeRequest, ExchangeResponse, Held, LeasedJob, Outcome, WorkerInfo } from "./types.ts";
@@ -79,7 +78,10 @@ class Session {
     this.#ports = ports;
     this.#waiting = new Waiting(ports.tasks);
     this.#waiter = new Waiter((ms, fire) => ports.timer(ms, fire));
-    this.#slots = new Slots(ports, (outcome, slotMs) => this.#onEnd(outcome, slotMs));
+    this.#slots = new Slots(ports, {
+      ended: (outcome, slotMs) => this.#onEnd(outcome, slotMs),
+      news: () => this.#waiter.wake(),
+    });
     this.#slotCount = options.slots ?? SLOTS_GUESS;
     this.#startedAt = ports.now();
     this.#exchangedAt = this.#startedAt;
@@ -143,7 +145,7 @@ class Session {
   async #exchange(): Promise<boolean> {
     this.#n += 1;
     this.#releaseSurplus();
-    const settle = this.#ended.slice(0, settleable(this.#ended, SETTLE_MAX));
+    const settle = this.#ended.slice(0, this.#slots.settleable(this.#ended, SETTLE_MAX));
     this.#ended = this.#ended.slice(settle.length);
     const want = this.#want();
     const request: ExchangeRequest = {
@@ -152,7 +154,7 @@ class Session {
       worker: this.#options.worker,
       holding: this.#holding(),
       settle,
-      progress: this.#slots.takeProgress(),
+      ...this.#slots.takeNews(settle),
       want,
       ...this.#gather(want),
     };
@@ -264,7 +266,7 @@ class Session {
   #exchangeDueAt(now: number): number {
     if (this.#more) return now;
     let dueAt = this.#exchangedAt + this.#leaseMs / 3;
-    if (this.#slots.hasProgress()) dueAt = Math.min(dueAt, this.#exchangedAt + PROGRESS_MS);
+    if (this.#slots.hasNews) dueAt = Math.min(dueAt, this.#exchangedAt + PROGRESS_MS);
     if (this.#waiting.ready(now)) dueAt = Math.min(dueAt, this.#exchangedAt + 4 * AHEAD_MS);
     const wanted = this.#wanted();
     if (wanted) dueAt = Math.min(dueAt, this.#exchangedAt + wanted.pollMs);

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { Attempt, type AttemptPorts } from "./execute.ts";
+import { Attempt, type AttemptListener, type AttemptPorts } from "./execute.ts";
+import { settleable } from "./follow-ups.ts";
+import { JobLogs, toLogLine } from "./logs.ts";
 import { Batch } from "./take.ts";
 import type { TakeTask } from "./task.ts";
 import type { ExchangeRequest, Held, LeasedJob, Outcome } from "./types.ts";
@@ -22,17 +24,33 @@ interface Running {
   slot: { startedAt: number; batch: Batch | null };
 }
 
+export interface SlotListener {
+  /** How an attempt ended, and, when it was the last of its slot, how long that was filled. */
+  ended(outcome: Outcome, slotMs: number | null): void;
+  /** There is progress or a line of a log to send, and was none. */
+  news(): void;
+}
+
 export class Slots {
   /** How many are filled. */
   filled = 0;
   readonly #ports: SlotPorts;
-  readonly #onEnd: (outcome: Outcome, slotMs: number | null) => void;
+  readonly #listener: SlotListener;
   readonly #running = new Map<string, Running>();
+  readonly #logs = new JobLogs();
+  #news = false;
+  readonly #attempts: AttemptListener = {
+    ended: (attempt, outcome) => this.#end(attempt, outcome),
+    progressed: () => this.#tell(),
+    logged: ({ job }, level, message, fields) => {
+      this.#logs.add(job, toLogLine(level, message, fields, this.#ports.now()));
+      this.#tell();
+    },
+  };
 
-  /** `onEnd` is told how each attempt ended, and, when it was the last of its slot, how long that was filled. */
-  constructor(ports: SlotPorts, onEnd: (outcome: Outcome, slotMs: number | null) => void) {
+  constructor(ports: SlotPorts, listener: SlotListener) {
     this.#ports = ports;
-    this.#onEnd = onEnd;
+    this.#listener = listener;
   }
 
   /** Jobs that run. */
@@ -50,7 +68,7 @@ export class Slots {
 
   start({ jobs, many }: Unit): void {
     const now = this.#ports.now();
-    const attempts = jobs.map(({ job }) => new Attempt(job, this.#ports, (done, outcome) => this.#end(done, outcome)));
+    const attempts = jobs.map(({ job }) => new Attempt(job, this.#ports, this.#attempts));
     const slot = { startedAt: now, batch: many ? new Batch(attempts, this.#ports.env) : null };
     this.filled += 1;
     for (const [index, attempt] of attempts.entries()) {
@@ -64,19 +82,30 @@ export class Slots {
     else attempts[0]!.start();
   }
 
-  /** Progress that has not been sent. */
-  takeProgress(): ExchangeRequest["progress"] {
-    const notes: ExchangeRequest["progress"] = [];
+  /**
+   * Progress and lines of logs that have not been sent: all of the attempts that are settled, of others as many lines as
+   * one exchange carries.
+   */
+  takeNews(settled: readonly Outcome[]): Pick<ExchangeRequest, "progress" | "logs"> {
+    const progress: ExchangeRequest["progress"] = [];
     for (const { attempt } of this.#running.values()) {
       if (!attempt.progress) continue;
-      notes.push({ id: attempt.job.id, fence: attempt.job.fence, progress: attempt.progress });
+      progress.push({ id: attempt.job.id, fence: attempt.job.fence, progress: attempt.progress });
       attempt.progress = null;
     }
-    return notes;
+    const logs = this.#logs.take(settled);
+    this.#news = !this.#logs.empty;
+    return logs.length > 0 ? { progress, logs } : { progress };
   }
 
-  hasProgress(): boolean {
-    return [...this.#running.values()].some(({ attempt }) => attempt.progress);
+  /** How many of these, from the first, one exchange may settle, at most `most`. */
+  settleable(ended: readonly Outcome[], most: number): number {
+    return Math.min(settleable(ended, most), this.#logs.settleable(ended));
+  }
+
+  /** Whether there is something for `takeNews`. */
+  get hasNews(): boolean {
+    return this.#news;
   }
 
   cancel(id: string): void {
@@ -84,6 +113,7 @@ export class Slots {
   }
 
   lose(id: string, fence: number): void {
+    this.#logs.drop(id, fence);
     const running = this.#running.get(id);
     if (running?.attempt.job.fence !== fence) return;
     running.attempt.lose();
@@ -112,11 +142,17 @@ export class Slots {
     }
   }
 
+  #tell(): void {
+    if (this.#news) return;
+    this.#news = true;
+    this.#listener.news();
+  }
+
   #end(attempt: Attempt, outcome: Outcome): void {
     const running = this.#running.get(attempt.job.id)!;
     const ranMs = this.#ports.now() - running.slot.startedAt;
     this.#ports.watch?.ended(attempt.job, outcome, ranMs);
-    this.#onEnd(outcome, this.#leave(running) ? ranMs : null);
+    this.#listener.ended(outcome, this.#leave(running) ? ranMs : null);
   }
 
   /** An attempt is over; says whether its slot is free. */
