@@ -4,11 +4,12 @@
  *
  * @module
  */
-import type { ExchangeRequest, ExchangeResponse, LeasedJob, Outcome } from "../client/types.ts";
+import type { ExchangeRequest, ExchangeResponse, LeasedJob, LogLine, Outcome } from "../client/types.ts";
 import {
   type Channel,
   type ExchangeInput,
   type LeasedTuple,
+  type LogTuple,
   type QueueRpc,
   readOptions,
   type StoredOptions,
@@ -40,6 +41,9 @@ export async function exchangeByRpc(
     progress: request.progress.map(({ id, fence, progress }) => ({ seq: seqOf(id), fence, progress })),
     want: request.want,
     ...(request.gather && { gather: request.gather }),
+    ...(request.logs && {
+      logs: request.logs.map(({ id, fence, lines }) => ({ seq: seqOf(id), fence, lines: lines.map(toTuple) })),
+    }),
   };
   const reply = await stub.exchange(input);
   if (!reply.ok) throw new Error(`Exchange ${request.n} was refused (${reply.code}): ${reply.detail}`);
@@ -71,6 +75,10 @@ function toSettle(
       return toWire({ id, fence, outcome: "failed", error: resolved.error }, seqOf);
     }),
   );
+}
+
+function toTuple({ at, level, message, fields }: LogLine): LogTuple {
+  return [Date.parse(at), level, message, fields];
 }
 
 function toWire(outcome: Outcome, seqOf: (id: string) => number): WireOutcome {
