@@ -5,6 +5,7 @@
  */
 import type { ErrorGroup, Page, QueueSummary } from "../client/types.ts";
 import type { JobRecord } from "../client/wire.ts";
+import { type AuditStore, auditIn } from "./history/audit.ts";
 import { type ErrorsInput, groupErrors } from "./history/errors.ts";
 import { forgetJobs, forgetRollups } from "./history/forget.ts";
 import { checkHistory, type HistoryHealth } from "./history/health.ts";
@@ -13,6 +14,7 @@ import { listQueueHistory, type QueueListInput, readJob } from "./history/read.t
 import { type FinishedListInput, type FinishedPage, listFinished } from "./history/recent.ts";
 import { getQueue, listQueues, markPaused } from "./history/registry.ts";
 import { type LiveRollup, type SummaryInput, type SummaryItem, summarise } from "./history/summary.ts";
+import { type TokenStore, tokensIn } from "./history/tokens.ts";
 import { createHistory } from "./history/write.ts";
 
 /** A queue as the registry last heard of it. */
@@ -36,6 +38,8 @@ export interface HistoryReads {
   registered(now: number): Promise<RegisteredQueue[]>;
   errors(input: ErrorsInput): Promise<{ items: ErrorGroup[]; complete: boolean }>;
   operations: Operations;
+  tokens: TokenStore;
+  audit: AuditStore;
   forgetJobs(queue: string, partition: number, upto: number): Promise<number>;
   forgetRollups(queue: string, partition: number): Promise<void>;
   check(): Promise<HistoryHealth>;
@@ -55,6 +59,8 @@ export function historyReads(db: D1Database): HistoryReads {
     registered: (now) => registered(db, now),
     errors: (input) => groupErrors(db, input),
     operations: operationsIn(db),
+    tokens: tokensIn(db),
+    audit: auditIn(db),
     forgetJobs: (queue, partition, upto) => forgetJobs(db, { queue, partition }, upto),
     forgetRollups: (queue, partition) => forgetRollups(db, { queue, partition }),
     check: () => checkHistory(db),

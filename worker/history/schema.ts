@@ -8,7 +8,7 @@
  */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { FinalState, Operation, OperationAction } from "../../client/types.ts";
+import type { FinalState, Operation, OperationAction, Role } from "../../client/types.ts";
 
 /**
  * Every finished job, in its latest form: what lists filter and order by, and all the rest of the record as one JSON
@@ -29,6 +29,8 @@ export const history = sqliteTable(
     createdAt: integer("created_at").notNull(),
     finishedAt: integer("finished_at").notNull(),
     body: text("body").notNull(),
+    /** `JobRecord.logs`. Lists do not read them. */
+    logs: text("logs"),
   },
   (table) => [
     primaryKey({ columns: [table.queue, table.partition, table.seq] }),
@@ -98,3 +100,35 @@ export const operations = sqliteTable(
   },
   (table) => [index("operations_running").on(table.id).where(sql`state = 'running'`)],
 );
+
+/** Tokens that were made over the API, and ids that were revoked. What code mints stands here only once it is revoked. */
+export const tokens = sqliteTable(
+  "tokens",
+  {
+    /** Sorts by the time at which it was made. */
+    id: text("id").primaryKey(),
+    /** JSON text of what it was made for; null: revoked by its id, and never noted before. No secret. */
+    about: text("about"),
+    createdAt: integer("created_at").notNull(),
+    /** Of one that was never noted: when it has expired, whenever it was made. */
+    expiresAt: integer("expires_at").notNull(),
+    revokedAt: integer("revoked_at"),
+  },
+  (table) => [
+    index("tokens_expiry").on(table.expiresAt),
+    index("tokens_revoked").on(table.expiresAt).where(sql`revoked_at IS NOT NULL`),
+  ],
+);
+
+/** Who did what, when, to what. */
+export const audit = sqliteTable("audit", {
+  /** Sorts by time. */
+  id: text("id").primaryKey(),
+  at: integer("at").notNull(),
+  who: text("who").notNull(),
+  tokenId: text("token_id"),
+  role: text("role").$type<Role>().notNull(),
+  action: text("action").notNull(),
+  status: integer("status").notNull(),
+  requestId: text("request_id").notNull(),
+});
