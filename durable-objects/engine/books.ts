@@ -12,7 +12,7 @@ import { TICKET_MS_MIN } from "./limits.ts";
 import { unparkAll } from "./lines.ts";
 import { newMetrics } from "./metrics.ts";
 import type { Target } from "./outgoing.ts";
-import type { CodeSettings } from "./ports.ts";
+import type { CodeSettings, StandingWant } from "./ports.ts";
 import type { Flow, Gate, Group, Lane, LaneSpec } from "./scheduler.ts";
 import { effectiveSettings, type Overrides, plainSettings } from "./settings.ts";
 
@@ -35,8 +35,8 @@ export interface Session {
   leaseUntil: number;
   held: Map<number, Held>;
   cancels: Set<number>;
-  /** What the latest exchange refused, so that its repetition answers the same. */
-  refused: { seq: number; fence: number; code: string }[];
+  /** What the latest exchange refused, so that its repetition answers the same; null: not known. */
+  refused: { seq: number; fence: number; code: string }[] | null;
 }
 
 /** A session that was here lately: one that will be back needs no ticket. */
@@ -93,7 +93,7 @@ export interface Books {
   buckets: Map<string, number>;
   closures: Map<string, { since: number; until: number; reason: string | null }>;
   flows: Map<string, Flow>;
-  /** The share of what was served last, by level. */
+  /** The share at which what was served last began, by level. */
   served: Map<number, number>;
   sessions: Map<string, Session>;
   running: number;
@@ -114,6 +114,10 @@ export interface Books {
   paused: { reason: string | null; since: number } | null;
   registered: boolean;
   visitors: Map<string, Visitor>;
+  /** Sessions that can be told, with what they want. Made from the sockets, not from the tables. */
+  standing: Map<string, StandingWant>;
+  /** What this transaction has to tell sessions that stand ready: jobs to cancel; and which of them are taken for dead. */
+  news: { cancels: Map<string, number[]>; silent: string[] };
   channels: Record<Channel, ChannelBooks>;
   /** Jobs accepted in the current and the previous second: is work likely within the moment? */
   arrivals: { second: number; now: number; before: number };
@@ -164,6 +168,8 @@ export function emptyBooks(code: CodeSettings): Books {
     paused: null,
     registered: false,
     visitors: new Map(),
+    standing: new Map(),
+    news: { cancels: new Map(), silent: [] },
     channels: {
       short: { ticketsAt: [], unanswered: null, runMs: 1_000, intervalMs: TICKET_MS_MIN },
       long: { ticketsAt: [], unanswered: null, runMs: 60_000, intervalMs: TICKET_MS_MIN },

@@ -6,14 +6,14 @@
  *
  * @module
  */
-import type { ExchangeInput } from "../../client/wire.ts";
+import type { Channel } from "../../client/wire.ts";
 import { assert } from "./assert.ts";
 import { type Held, type Session, setting } from "./books.ts";
 import { serve } from "./flows.ts";
 import { closedBy, closedGateOf, gatesOf, roomOf, settleTaken, take } from "./gates.ts";
 import { readHeads } from "./heads.ts";
 import { fitAnswer } from "./lease.ts";
-import { WANT_MAX } from "./limits.ts";
+import { HELD_MAX, WANT_MAX } from "./limits.ts";
 import { firstOf, likelyLanes, precedes } from "./line.ts";
 import { enqueueLane, followUp, openGates, park, refresh, touchLane } from "./lines.ts";
 import type { Tx } from "./ports.ts";
@@ -22,12 +22,12 @@ import type { Entry, Group, Lane } from "./scheduler.ts";
 import { tallyClaimed } from "./tally.ts";
 
 /** How many jobs a session may claim now. */
-export function claimable(tx: Tx, session: { id: string }, want: number): number {
+export function claimable(tx: Tx, session: Session, want: number): number {
   const { books } = tx;
   if (books.paused || want <= 0) return 0;
   const others = liveSessions(tx, session.id);
   if (others >= setting(books, "maxSessions")) return 0;
-  return Math.max(0, Math.min(want, WANT_MAX, roomOf(tx, books.gate)));
+  return Math.max(0, Math.min(want, WANT_MAX, HELD_MAX - session.held.size, roomOf(tx, books.gate)));
 }
 
 /** Sessions other than `except` that hold jobs under a lease that is not over. */
@@ -39,10 +39,16 @@ export function liveSessions(tx: Tx, except: string | null): number {
   return live;
 }
 
+/** What a session can run: jobs of this channel and these tasks; null: of any. */
+export interface Abilities {
+  channel: Channel | null;
+  tasks: string[] | null;
+}
+
 /** Claims up to `most` jobs for a session; its books hold them. Returns what was claimed, in order. */
-export function claim(tx: Tx, session: Session, input: ExchangeInput, most: number): Held[] {
+export function claim(tx: Tx, session: Session, can: Abilities, most: number): Held[] {
   openGates(tx);
-  const picks = new Pick(tx, servable(tx, session, input), most).run();
+  const picks = new Pick(tx, servable(tx, session, can), most).run();
   if (picks.length === 0) return [];
   const [row] = tx.sql.exec(LOAD, JSON.stringify(picks.map(({ seq }) => seq)), tx.now);
   const loaded = JSON.parse(String(row!.books)) as Loaded[];
@@ -85,9 +91,9 @@ function beforeExpired(loaded: Loaded[]): Loaded[] {
 }
 
 /** Groups with ready jobs that this session may be given, suspects only while it holds none. */
-function servable(tx: Tx, session: Session, { channel, worker }: ExchangeInput): Group[] {
+function servable(tx: Tx, session: Session, { channel, tasks: known }: Abilities): Group[] {
   const { lanes, groups } = tx.books;
-  const tasks = worker.tasks ? new Set(worker.tasks) : null;
+  const tasks = known ? new Set(known) : null;
   const holdsSuspect = [...session.held.values()].some((held) => lanes.get(held.lane)?.suspect);
   return [...groups.values()].filter(
     (group) =>
@@ -128,11 +134,8 @@ class Pick {
       const entry = this.#first();
       if (!entry) break;
       const closed = closedGateOf(this.#tx, entry.lane);
-      if (!closed) {
-        this.#take(entry);
-        continue;
-      }
-      park(this.#tx, entry, closed);
+      if (closed) park(this.#tx, entry, closed);
+      else this.#take(entry);
       if (this.#tx.books.opened.size > 0) openGates(this.#tx);
     }
     // The next claim finds out.

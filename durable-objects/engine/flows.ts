@@ -3,13 +3,13 @@
  * equally urgent the flow with the smallest share goes first (start-time fair queueing, Goyal, Vin and Cheng 1996).
  *
  * A flow is stamped when it is served, not when a job arrives, and one that wakes begins at the present: however much
- * another has waiting, the first job of a new key is among the next K starts of K keys. Shares are memory: after an
- * eviction all begin anew.
+ * another has waiting, the first job of a new key is among the next K starts of K keys. One that stood open and could
+ * not be served, because its task was closed or no worker came for it, goes first once, and is at the present then: it
+ * saves nothing up. Shares are memory: after an eviction all begin anew.
  *
  * @module
  */
 import type { Books } from "./books.ts";
-import { firstOf } from "./line.ts";
 import type { Tx } from "./ports.ts";
 import type { Flow, Head, Lane } from "./scheduler.ts";
 
@@ -22,7 +22,7 @@ export function flowOf(books: Books, lane: Lane, level: number): Flow {
   let flow = books.flows.get(key);
   if (!flow) {
     if (books.flows.size > books.lanes.size + FLOWS_KEPT) forgetIdle(books);
-    flow = { share: 0, lanes: 0, open: 0 };
+    flow = { share: 0, lanes: 0, open: 0, standsFor: null };
     books.flows.set(key, flow);
   }
   return flow;
@@ -44,7 +44,7 @@ export function enterFlow(tx: Tx, lane: Lane, head: Head): Flow {
   flow.lanes += 1;
   lane.flow = flow;
   if (lane.line!.gate !== null) return flow;
-  if (flow.open === 0) flow.share = Math.max(flow.share, presentOf(tx, lane, head));
+  if (flow.open === 0) flow.share = Math.max(flow.share, presentAt(tx.books, head.level));
   flow.open += 1;
   return flow;
 }
@@ -57,18 +57,16 @@ export function leaveFlow(lane: Lane): void {
   lane.flow = null;
 }
 
-/** The share of what was served last, or of what is next where no worker has come for long. */
-function presentOf({ books }: Tx, lane: Lane, { level }: Head): number {
-  const served = books.served.get(level) ?? 0;
-  const next = firstOf(lane.group.open);
-  return next && next.head.level === level ? Math.min(served, next.share) : served;
+/** The share at which what was served last began; it only grows. */
+export function presentAt({ served }: Books, level: number): number {
+  return served.get(level) ?? 0;
 }
 
 /** About the share that a lane's jobs of a level have, or begin with when they are next in line; changes nothing. */
 export function shareOf(books: Books, lane: Lane, level: number): number {
   const flow = books.flows.get(flowKey(lane, level));
   if (flow && flow.open > 0) return flow.share;
-  return Math.max(flow?.share ?? 0, books.served.get(level) ?? 0);
+  return Math.max(flow?.share ?? 0, presentAt(books, level));
 }
 
 /** By how much a job of this lane lets its share grow. */
@@ -79,8 +77,12 @@ export function strideOf(books: Books, lane: Lane): number {
 /** A job of this lane is served. */
 export function serve({ books }: Tx, lane: Lane, level: number): void {
   const flow = flowOf(books, lane, level);
-  books.served.set(level, Math.max(books.served.get(level) ?? 0, flow.share));
-  flow.share += strideOf(books, lane);
+  const begins = Math.max(flow.share, presentAt(books, level));
+  books.served.set(level, begins);
+  flow.share = begins + strideOf(books, lane);
+  // Where it stood for the lanes behind a gate, another may be better now.
+  for (const gate of flow.standsFor ?? []) books.opened.add(gate);
+  flow.standsFor = null;
 }
 
 /** What a job takes of its key's share: the dearest of its costs. */

@@ -15,7 +15,7 @@ import type { Books } from "./books.ts";
 import { enterFlow, leaveFlow } from "./flows.ts";
 import { type Closed, closedBy, closedGateOf, costAt } from "./gates.ts";
 import { readHeads } from "./heads.ts";
-import { enterLine, firstOf, newLine } from "./line.ts";
+import { enterLine, firstOf, newLine, precedes } from "./line.ts";
 import type { Tx } from "./ports.ts";
 import type { Entry, Gate, Group, Head, Lane, Line } from "./scheduler.ts";
 
@@ -146,14 +146,17 @@ function isOpen(tx: Tx, gate: Gate): boolean {
 }
 
 /**
- * Sends the best lane of a gate's line that could start to the open line, unless one is there already. Those before it
- * wait for other gates. Answers with the lane; null: none is sent.
+ * Sends the best lane of a gate's line that could start to the open line, unless a better one is there already. Those
+ * before it wait for other gates. Answers with the lane; null: none is sent.
  */
 function sendNext(tx: Tx, gate: Gate, group: Group, line: Line): Lane | null {
-  if (line.envoy?.via === gate) return null;
   if (line.dirty.size > 0) refresh(tx, [line], 1);
   for (let entry = firstOf(line); entry; entry = firstOf(line)) {
     const { lane, head } = entry;
+    if (line.envoy?.lane.via === gate && isBetter(line.envoy, entry)) {
+      noteStanding(line, line.envoy);
+      return null;
+    }
     const closed = closedBy(tx, gate, costAt(gate, lane));
     if (closed) {
       waitFor(tx.books, closed);
@@ -167,11 +170,24 @@ function sendNext(tx: Tx, gate: Gate, group: Group, line: Line): Lane | null {
     moveLane(tx.books, lane, group.open);
     enqueueLane(tx, lane, head);
     lane.via = gate;
-    line.envoy = lane;
+    line.envoy = entry;
+    noteStanding(line, entry);
     return lane;
   }
   gate.lines.delete(group);
   return null;
+}
+
+/** Whether a lane that was sent comes before this one still. */
+function isBetter({ lane, head }: Entry, entry: Entry): boolean {
+  return !precedes(entry, { lane, head, share: lane.flow!.share });
+}
+
+/** When the flow of a lane that stands for others is served, one of them may be better. */
+function noteStanding({ gate, byFlow }: Line, { lane: { flow } }: Entry): void {
+  if (byFlow.size === 1 && byFlow.has(flow!)) return;
+  flow!.standsFor ??= new Set();
+  flow!.standsFor.add(gate!);
 }
 
 /** A lane that a gate sent has been dealt with: the next may follow. Answers with that. */

@@ -13,7 +13,7 @@
  */
 import { costIn } from "./buckets.ts";
 import { liveSessions } from "./claim.ts";
-import { shareOf, strideOf } from "./flows.ts";
+import { presentAt, shareOf, strideOf } from "./flows.ts";
 import { closedBy, costAt, gatesOf, roomOf } from "./gates.ts";
 import { levelOf } from "./heads.ts";
 import type { Tx } from "./ports.ts";
@@ -108,7 +108,7 @@ function countPeers(tx: Tx, { job, level, cut, most }: Counting, lanes: Lane[]) 
     most,
   );
   const behind = new Map(long.map((lane, index) => [lane, rests[index]!]));
-  const share = { at: shareOf(tx.books, job.lane, level), exact: true };
+  const share = { at: 0, exact: true };
   const counts = new Map<Lane, Count>();
   for (const [index, lane] of lanes.entries()) {
     const total = {
@@ -125,6 +125,8 @@ function countPeers(tx: Tx, { job, level, cut, most }: Counting, lanes: Lane[]) 
     share.exact &&= known;
     counts.set(lane, total);
   }
+  const now = shareOf(tx.books, job.lane, level);
+  share.at = share.at === 0 ? now : Math.max(now, presentAt(tx.books, level)) + share.at;
   return { share, counts };
 }
 
@@ -168,8 +170,11 @@ function countRivals(tx: Tx, { job, level, cut, most }: Counting, lanes: Lane[],
 
 /** How often a flow is served before its share reaches `share`; `tie`: it then is the very same. */
 function turnsBefore(tx: Tx, lane: Lane, level: number, share: number): { whole: number; tie: boolean } {
-  const turns = (share - shareOf(tx.books, lane, level)) / strideOf(tx.books, lane);
-  const whole = Math.max(0, Math.ceil(turns - EPSILON));
+  const now = shareOf(tx.books, lane, level);
+  if (now > share - EPSILON) return { whole: 0, tie: now < share + EPSILON };
+  // Its first turn takes it to the present at least.
+  const turns = (share - Math.max(now, presentAt(tx.books, level))) / strideOf(tx.books, lane);
+  const whole = Math.max(1, Math.ceil(turns - EPSILON));
   return { whole, tie: Math.abs(turns - whole) < EPSILON };
 }
 

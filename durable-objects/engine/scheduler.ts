@@ -89,13 +89,13 @@ export interface StrandEntry extends Entry {
 export interface Line {
   /** Whose line it is; null: the open one. */
   gate: Gate | null;
-  /** The share of what was served last, by level. */
+  /** The share at which what was served last began, by level. */
   served: ReadonlyMap<number, number>;
   strands: Heap<StrandEntry>;
   byFlow: Map<Flow, Strand>;
   dirty: Set<Lane>;
-  /** The lane that it sent to the open line last. */
-  envoy: Lane | null;
+  /** The place of the lane that it sent to the open line last. */
+  envoy: Entry | null;
 }
 
 /** What lets jobs start or not: see gates.ts. */
@@ -125,4 +125,6 @@ export interface Flow {
   /** Lanes of it in any line, and in open ones. */
   lanes: number;
   open: number;
+  /** Gates for whose lines, with lanes of other flows in them, lanes of it stand; null: none. */
+  standsFor: Set<Gate> | null;
 }

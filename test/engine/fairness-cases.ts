@@ -97,6 +97,26 @@ export const FAIRNESS: Case[] = [
     },
   },
   {
+    name: "a key that no worker came for saves nothing up either: a new key does not wait until it has caught up",
+    run(queue) {
+      queue.add({ fairKey: "idle", task: "rare" }, 40);
+      queue.add({ fairKey: "busy" }, 40);
+      for (let i = 0; i < 30; i++) {
+        const worker = { name: "w", runtime: "test", tasks: ["mail"] };
+        const [[seq, fence]] = queue.claim("s", 1, { worker }) as [[number, number]];
+        queue.turn("s", { settle: [{ seq, fence, outcome: "completed" }] });
+      }
+      queue.add({ fairKey: "new", task: "other" }, 5);
+      queue.add({ fairKey: "newer", task: "rare" }, 5);
+      const keys = starts(queue, 12);
+      for (const key of ["new", "newer"]) expect(keys.slice(0, 4)).toContain(key);
+      for (const key of ["idle", "busy", "new", "newer"]) {
+        expect(times(keys, key)).toBeGreaterThanOrEqual(2);
+        expect(times(keys, key)).toBeLessThanOrEqual(4);
+      }
+    },
+  },
+  {
     name: "ageing: who has waited long goes before who is more urgent",
     run(queue) {
       set(queue, { ageing: { perMs: 60_000, priority: 1 } });

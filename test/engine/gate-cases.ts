@@ -105,6 +105,17 @@ export const GATES: Case[] = [
     },
   },
   {
+    name: "and when the fair key of the lane that stood for all was served elsewhere: another key's jobs keep their order",
+    run(queue) {
+      const [, first] = parkBehind(queue, [{ fairKey: "x" }, { fairKey: "y" }]);
+      const [other] = queue.add({ task: "other", fairKey: "x" });
+      queue.add({ task: "other", fairKey: "y" });
+      const worker = { name: "w", runtime: "test", tasks: ["other"] };
+      expect(seqs(queue.claim("s", 1, { worker }))).toEqual([other]);
+      expect(seqs(queue.claim("t", 1))).toEqual([first]);
+    },
+  },
+  {
     name: "a lane that another gate came to keep lets the next of its gate go, and a ticket is sent for that",
     run(queue) {
       const [, free] = parkBehind(queue, [{ keys: { user: "busy" } }, { keys: { user: "free" } }]);
