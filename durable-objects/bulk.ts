@@ -4,7 +4,7 @@
  * @module
  */
 import type { BulkInput, BulkReply, JobRecord } from "../client/wire.ts";
-import { bulkFound, bulkHere } from "./engine/bulk.ts";
+import { bulkHere } from "./engine/bulk.ts";
 import { mayHaveMoved } from "./engine/outbox.ts";
 import type { Tx } from "./engine/ports.ts";
 
@@ -51,11 +51,10 @@ async function bulkElsewhere(input: BulkInput, { run, readMany }: BulkPorts): Pr
     const asked = left();
     const found = await readMany(asked.map(([seq]) => seq));
     run((tx) => {
-      note(bulkHere(tx, { ...input, jobs: left() }));
       const moved = mayHaveMoved(tx, since);
-      const sure = left().filter(([seq]) => !moved(seq));
-      note(bulkFound(tx, { ...input, jobs: sure }, found));
-      for (const [seq] of sure) if (!answers.has(seq)) answers.set(seq, "absent");
+      const sure = found.filter(({ seq }) => !moved(seq));
+      note(bulkHere(tx, { ...input, jobs: left() }, sure));
+      for (const [seq] of left()) if (!moved(seq)) answers.set(seq, "absent");
     });
   }
   if (left().length === 0) return answers;

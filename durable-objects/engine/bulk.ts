@@ -24,8 +24,11 @@ type Seq = number;
 /** Blocked ones first: when the head of an ordering key goes, the next of its key is released, and blocked no more. */
 const WAITING = ["blocked", "scheduled", "ready"] as const;
 
-/** Does it to the jobs that the object has, live or lately ended. Those that only the history may have get no answer. */
-export function bulkHere(tx: Tx, input: BulkInput): Map<Seq, Answer> {
+/**
+ * Does it to the jobs that the object has, live or lately ended, and to those that `found` has of the history. Others
+ * that only the history may have get no answer.
+ */
+export function bulkHere(tx: Tx, input: BulkInput, found: JobRecord[] = []): Map<Seq, Answer> {
   assert(input.jobs.length <= BULK_JOBS_MAX, `a step takes at most ${BULK_JOBS_MAX} jobs: got ${input.jobs.length}`);
   const answers = new Map<Seq, Answer>();
   const seqs = input.jobs.map(([seq]) => seq);
@@ -52,14 +55,10 @@ export function bulkHere(tx: Tx, input: BulkInput): Map<Seq, Answer> {
     if (record === "deleted") answers.set(seq, "absent");
     else ended.set(seq, record);
   }
+  for (const record of found) {
+    if (!answers.has(record.seq) && !gone.has(record.seq)) ended.set(record.seq, record);
+  }
   actOnEnded(tx, input, ended, answers);
-  return answers;
-}
-
-/** Does it to those jobs that ended and that the object does not have, as the history has them. */
-export function bulkFound(tx: Tx, input: BulkInput, found: JobRecord[]): Map<Seq, Answer> {
-  const answers = new Map<Seq, Answer>();
-  actOnEnded(tx, input, new Map(found.map((record) => [record.seq, record])), answers);
   return answers;
 }
 
@@ -136,9 +135,10 @@ function actOnRow(tx: Tx, input: BulkInput, row: Row): Answer {
   }
 }
 
+/** In the order of acceptance: so those of an ordering key that are retried together come to the end of its line. */
 function actOnEnded(tx: Tx, input: BulkInput, records: Map<Seq, JobRecord>, answers: Map<Seq, Answer>): void {
   const forgotten: [number, number][] = [];
-  for (const [seq, fence] of input.jobs) {
+  for (const [seq, fence] of [...input.jobs].sort(([a], [b]) => a - b)) {
     const record = records.get(seq);
     if (!record) continue;
     if (!isMeant(input, fence, [record.state], record.fence)) {

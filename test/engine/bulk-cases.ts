@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { BulkInput, BulkReply, JobRecord } from "../../client/wire.ts";
-import { bulkFound, bulkHere } from "../../durable-objects/engine/bulk.ts";
+import { bulkHere } from "../../durable-objects/engine/bulk.ts";
 import { forget, forgetEnded, forgottenUpto, isForgotten, remember } from "../../durable-objects/engine/forget.ts";
 import { list } from "../../durable-objects/engine/list.ts";
 import { pause } from "../../durable-objects/engine/operate.ts";
@@ -122,9 +122,25 @@ const RETRY: Case[] = [
       const input = { action: "retry" as const, jobs: [[seq, record.fence]] as [number, number][], states: null };
       expect(bulk(queue, input.jobs, input)).toEqual([null]);
       const whole = { ...input, runAt: null, priority: null };
-      expect([...queue.write((tx) => bulkFound(tx, whole, [record]))]).toEqual([[seq, "changed"]]);
+      expect([...queue.write((tx) => bulkHere(tx, whole, [record]))]).toEqual([[seq, "changed"]]);
       expect(queue.job(seq)).toMatchObject({ state: "ready", failures: 0, fence: record.fence + 1 });
       expect(bulk(queue, [[seq, record.fence]], { action: "retry" })).toEqual(["absent"]);
+    },
+  },
+  {
+    name: "retry: those of an ordering key that come back together keep their order, wherever they were found",
+    run(queue) {
+      queue.add({ orderingKey: "k" }, 4);
+      for (let i = 0; i < 2; i++) queue.run({ outcome: "dead", error: ERROR });
+      const old = [1, 2].map((seq): JobRecord => queue.job(seq));
+      flushAll(queue);
+      for (let i = 0; i < 2; i++) queue.run({ outcome: "dead", error: ERROR });
+      // As a list has them: the latest first.
+      const jobs = [4, 3, 2, 1].map((seq): [number, number] => [seq, 2]);
+      const input: BulkInput = { action: "retry", jobs, states: null, runAt: null, priority: null };
+      expect([...queue.write((tx) => bulkHere(tx, input, old)).values()]).toEqual(Array(4).fill("changed"));
+      const order = [1, 2, 3, 4].map(() => queue.run({ outcome: "completed" }).seq);
+      expect(order).toEqual([1, 2, 3, 4]);
     },
   },
   {
