@@ -103,20 +103,15 @@ function checkShares({ model, now, claimed, left, saved }: Deal): void {
   for (const priority of new Set(claimed.map(({ live }) => live!.priority))) {
     const jobs = claimed.filter(({ live }) => live!.priority === priority);
     const waiting = new Map<string, Set<ModelJob>>();
-    let all = true;
     for (const job of model.ready) {
-      if (job.live!.priority !== priority) continue;
-      if (!servable.has(job)) {
-        all = false;
-        continue;
-      }
+      if (job.live!.priority !== priority || !servable.has(job)) continue;
       const places = waiting.get(shareKey(job)) ?? new Set();
       waiting.set(shareKey(job), places);
       const [queue, task, ...keys] = job.passages as [Passage, Passage, ...Passage[]];
       if (places.size === jobs.length || !isOpen(keys, now, saved)) continue;
       for (const one of jobs) if (isOpen([queue, task], now, saved, [one])) places.add(one);
     }
-    const unfair = model.shares.started(priority, jobs, waiting, all, model.running, model.settings.weights ?? {});
+    const unfair = model.shares.started(priority, jobs, waiting, model.running, model.settings.weights ?? {});
     if (unfair) model.fail("fair-share", unfair);
   }
 }

@@ -91,12 +91,10 @@ export class Schedules {
     return [...new Set(greedy.map(({ name }) => name))].flatMap((name) => this.#unfinished(name, jobs));
   }
 
+  /** As it was before this transaction, whose own jobs are not in `jobs` yet. */
   #unfinished(name: string, jobs: Map<number, ModelJob>): ModelJob[] {
-    const latest = (this.#own.get(name) ?? []).slice(-LATEST_RUNS);
-    return latest.flatMap(({ seq }) => {
-      const job = jobs.get(seq);
-      return job?.live ? [job] : [];
-    });
+    const latest = (this.#own.get(name) ?? []).flatMap(({ seq }) => jobs.get(seq) ?? []).slice(-LATEST_RUNS);
+    return latest.filter(({ live }) => live);
   }
 
   /**

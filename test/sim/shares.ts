@@ -10,10 +10,6 @@ interface Flow {
   dearest: number;
   /** By how much another has been served more, divided by weight, in some stretch in which this one could start. */
   readonly behind: Map<Flow, number>;
-  /** What it was served where others that waited could not be: it is ahead of them by as much. */
-  lead: number;
-  /** What others were served while its jobs waited, closed: it may make up for that. */
-  owed: number;
   /** Set while its first job waits: how many of the line started before it, and how many flows had jobs waiting. */
   first: { starts: number; flows: Set<Flow>; running: number } | null;
 }
@@ -37,7 +33,6 @@ export class Shares {
       flow.behind.clear();
       flow.first = null;
     } else if (count > 0 && flow.ready === 1) {
-      flow.owed = 0;
       if (!flow.served) this.#begin(flows, flow);
       for (const other of flows.values()) other.first?.flows.add(flow);
     }
@@ -71,8 +66,6 @@ export class Shares {
         if (flow.ready === 0) flows.delete(key);
         flow.served = false;
         flow.behind.clear();
-        flow.lead = 0;
-        flow.owed = 0;
       }
       for (const flow of flows.values()) this.#begin(flows, flow);
     }
@@ -85,13 +78,12 @@ export class Shares {
 
   /**
    * What one session was given, of one priority. `waiting`: by fair key the jobs in whose place it could have been given
-   * one of that key that waits; `all`: no others wait than those that it could be given. Says what is not fair.
+   * one of that key that waits. Says what is not fair.
    */
   started(
     priority: number,
     jobs: ModelJob[],
     waiting: Map<string, Set<ModelJob>>,
-    all: boolean,
     running: number,
     weights: { [key: string]: number },
   ): string | null {
@@ -104,14 +96,12 @@ export class Shares {
     }
     if (this.#unknown) return null;
     const taken = sumOf(served, jobs, weights);
-    if (!all) for (const [flow, cost] of taken) flow.lead += cost;
     for (const flow of flows.values()) {
       if (flow.ready === 0) continue;
       const places = waiting.get(flow.fairKey);
       if (places?.size === 0) flow.behind.clear();
       const before = sumOf(served, places ?? [], weights);
       compare(flow, before, taken.get(flow) ?? 0);
-      flow.owed += Math.max(...[...taken].map(([other, cost]) => cost - (before.get(other) ?? 0)));
       if (before.size === 0) continue;
       const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, places!.size, running, weights);
       if (unfair) return `priority ${priority}: ${unfair}`;
@@ -132,7 +122,7 @@ export class Shares {
     const key = shareKey(job);
     let flow = flows.get(key);
     if (!flow) {
-      flow = { fairKey: key, ready: 0, served: false, dearest: 1, behind: new Map(), lead: 0, owed: 0, first: null };
+      flow = { fairKey: key, ready: 0, served: false, dearest: 1, behind: new Map(), first: null };
       flows.set(key, flow);
     }
     return flow;
@@ -181,9 +171,9 @@ function compare(flow: Flow, taken: Map<Flow, number>, own: number): void {
  * queueing).
  */
 function tooFarBehind(flow: Flow, weights: { [key: string]: number }): string | null {
-  const least = flow.dearest / weightOf(weights, flow) + flow.lead;
+  const least = flow.dearest / weightOf(weights, flow);
   for (const [other, behind] of flow.behind) {
-    const most = least + other.dearest / weightOf(weights, other) + other.owed;
+    const most = least + other.dearest / weightOf(weights, other);
     if (behind > most + 1e-6) return `${name(other)} got ${behind} more than ${name(flow)}; ${most} may be`;
   }
   return null;
