@@ -6,6 +6,7 @@
 import { Attempt, type AttemptListener, type AttemptPorts } from "./execute.ts";
 import { settleable } from "./follow-ups.ts";
 import { JobLogs, toLogLine } from "./logs.ts";
+import type { SlotPool } from "./pool.ts";
 import { Batch } from "./take.ts";
 import type { TakeTask } from "./task.ts";
 import type { ExchangeRequest, Held, LeasedJob, Outcome } from "./types.ts";
@@ -32,9 +33,8 @@ export interface SlotListener {
 }
 
 export class Slots {
-  /** How many are filled. */
-  filled = 0;
   readonly #ports: SlotPorts;
+  readonly #pool: SlotPool;
   readonly #listener: SlotListener;
   readonly #running = new Map<string, Running>();
   readonly #logs = new JobLogs();
@@ -48,8 +48,9 @@ export class Slots {
     },
   };
 
-  constructor(ports: SlotPorts, listener: SlotListener) {
+  constructor(ports: SlotPorts, pool: SlotPool, listener: SlotListener) {
     this.#ports = ports;
+    this.#pool = pool;
     this.#listener = listener;
   }
 
@@ -70,7 +71,7 @@ export class Slots {
     const now = this.#ports.now();
     const attempts = jobs.map(({ job }) => new Attempt(job, this.#ports, this.#attempts));
     const slot = { startedAt: now, batch: many ? new Batch(attempts, this.#ports.env) : null };
-    this.filled += 1;
+    this.#pool.take();
     for (const [index, attempt] of attempts.entries()) {
       const { job, at } = jobs[index]!;
       // What was gathered has its timeout from the claim on; half of it is left, however late a slot came free.
@@ -159,7 +160,7 @@ export class Slots {
   #leave({ attempt, slot }: Running): boolean {
     this.#running.delete(attempt.job.id);
     if (slot.batch && !slot.batch.leave(attempt.aborted)) return false;
-    this.filled -= 1;
+    this.#pool.giveBack();
     return true;
   }
 }

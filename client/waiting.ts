@@ -85,10 +85,14 @@ export class Waiting {
     return this.#removeAll(this.#all());
   }
 
-  /** Takes out what would wait for long: single jobs beyond `most`, and all that was ripe before `ripeBefore`. */
-  surplus(most: number, ripeBefore: number): LeasedJob[] {
+  /**
+   * Takes out what would wait for long: single jobs beyond `most` or claimed before `claimedBefore`, and all that was
+   * ripe before `ripeBefore`.
+   */
+  surplus(most: number, ripeBefore: number, claimedBefore: number): LeasedJob[] {
     const late = [...this.#gatherings.values()].filter((gathering) => ripeAt(gathering) < ripeBefore);
-    return this.#removeAll([...this.#single.slice(most), ...late.flatMap(({ jobs }) => jobs)]);
+    const single = this.#single.filter(({ at }, index) => index >= most || at < claimedBefore);
+    return this.#removeAll([...single, ...late.flatMap(({ jobs }) => jobs)]);
   }
 
   /** What to start next. `rush`: nothing is waited for any more. `more`: an answer with more of them is on its way. */
