@@ -405,6 +405,13 @@ export interface QueueMetrics {
   /** Follow-up jobs that other queues took, and those that they refused for good. */
   followUpsDelivered: number;
   followUpsRefused: number;
+  /** Jobs that were handed to sessions that stood ready. */
+  handouts: number;
+  /** Outcomes of attempts that changed nothing, because the session did not hold the job or they were malformed. */
+  settlesRefused: number;
+  /** Messages of sockets that could not be read, and sockets that were closed by the object. */
+  framesRefused: number;
+  socketsDropped: number;
 }
 
 /**

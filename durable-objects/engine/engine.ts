@@ -8,12 +8,13 @@ import { assert } from "./assert.ts";
 import type { Books } from "./books.ts";
 import { capBuckets } from "./carry.ts";
 import { followCode } from "./code-schedules.ts";
+import { handOut } from "./handout.ts";
 import { sweepLanes } from "./lanes.ts";
 import { bounded, DELIVERY_AT_MOST_MS, FLUSH_JOBS, FLUSH_MS } from "./limits.ts";
 import { openBooks } from "./open.ts";
 import { beginFlush, flushDueAt } from "./outbox.ts";
 import { deliveryDueAt } from "./outgoing.ts";
-import type { CodeSchedules, CodeSettings, Effects, Storage, Tx } from "./ports.ts";
+import type { CodeSchedules, CodeSettings, Effects, StandingWant, Storage, Tx } from "./ports.ts";
 import { isOutdated, migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
 import { decideTickets } from "./tickets.ts";
@@ -25,6 +26,12 @@ export interface EngineOptions {
   settings: CodeSettings;
   /** Absent: none. */
   schedules?: CodeSchedules;
+  /** Whether tickets bring workers that run jobs of this task. Absent: of every task. */
+  pushes?(task: string): boolean;
+  /** What sessions with a socket want; asked once each time that the books are read. Absent: there are none. */
+  standing?(): StandingWant[];
+  /** Whether a session's socket has given a sign of life lately; asked when it is about to be told something. Absent: each has. */
+  alive?(session: string): boolean;
   random?: () => number;
 }
 
@@ -34,17 +41,24 @@ export class Engine {
   readonly #settings: CodeSettings;
   readonly #schedules: CodeSchedules | null;
   readonly #random: () => number;
+  readonly #pushes: Tx["pushes"];
+  readonly #alive: Tx["alive"];
+  readonly #standing: () => StandingWant[];
   #books: Books | null = null;
   /** The code's schedules have been taken over. */
   #followed = false;
   #now = 0;
 
-  constructor({ queue, partition, storage, settings, schedules, random = Math.random }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { queue, partition, storage, settings, schedules, random = Math.random } = options;
     this.#name = { queue, partition };
     this.#storage = { sql: bounded(storage.sql), transaction: (run) => storage.transaction(run) };
     this.#settings = settings;
     this.#schedules = schedules ?? null;
     this.#random = random;
+    this.#pushes = (task) => options.pushes?.(task) ?? true;
+    this.#alive = (session) => options.alive?.(session) ?? true;
+    this.#standing = () => options.standing?.() ?? [];
   }
 
   /** Reads in a queue that has been written to before; null where there is none. Writes nothing, except to bring older tables up to date. */
@@ -67,7 +81,7 @@ export class Engine {
       return this.#storage.transaction(() => {
         if (!this.#books) {
           migrate(this.#storage.sql);
-          this.#books = openBooks(this.#storage.sql, this.#settings);
+          this.#books = this.#openBooks();
           assert(this.#books, "a migrated storage has books");
         }
         const tx = this.#tx(this.#books, now, due);
@@ -76,13 +90,14 @@ export class Engine {
         this.#followed = true;
         const result = verb(tx);
         sweepLanes(tx);
+        const told = handOut(tx);
         const tickets = decideTickets(tx);
         const flush = flushIsDue(tx);
         if (flush) beginFlush(tx);
         due(flushDueAt(tx));
         const deliver = deliveryDueAt(tx.books) <= tx.now;
         due(deliver ? tx.now + DELIVERY_AT_MOST_MS : deliveryDueAt(tx.books));
-        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush, deliver };
+        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush, deliver, ...told };
         return { result, effects };
       });
     } catch (error) {
@@ -95,12 +110,19 @@ export class Engine {
   #open(): Books | null {
     const { sql } = this.#storage;
     if (isOutdated(sql)) this.#storage.transaction(() => migrate(sql));
-    return openBooks(sql, this.#settings);
+    return this.#openBooks();
+  }
+
+  #openBooks(): Books | null {
+    const books = openBooks(this.#storage.sql, this.#settings);
+    if (books) for (const want of this.#standing()) books.standing.set(want.session, want);
+    return books;
   }
 
   #tx(books: Books, now: number, due: (at: number) => void): Tx {
     this.#now = Math.max(this.#now, now);
-    return { ...this.#name, sql: this.#storage.sql, now: this.#now, random: this.#random, books, due };
+    const ports = { sql: this.#storage.sql, random: this.#random, alive: this.#alive, pushes: this.#pushes };
+    return { ...this.#name, ...ports, now: this.#now, books, due };
   }
 }
 

@@ -8,10 +8,10 @@
  *
  * @module
  */
-import type { Channel, ExchangeInput, ExchangeReply, WireOutcome } from "../../client/wire.ts";
+import type { ExchangeInput, ExchangeReply, Refusal, WireOutcome } from "../../client/wire.ts";
 import { type Held, type Session, setting } from "./books.ts";
 import { chunks } from "./chunks.ts";
-import { claim, claimable } from "./claim.ts";
+import { type Abilities, claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { areFollowUps, countFollowUps } from "./follow-ups.ts";
 import { fitAnswer, leaseTexts } from "./lease.ts";
@@ -28,48 +28,22 @@ import {
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
+import { stand } from "./standing.ts";
 import { nextOpening, noteVisit } from "./tickets.ts";
 
 type Refused = { seq: number; fence: number; code: string };
 
 export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
-  if (typeof input.session !== "string" || !Number.isSafeInteger(input.n) || input.n < 1) {
-    // Storage takes 1 and true for "1"; memory does not.
-    const got = JSON.stringify([input.session, input.n]);
-    const detail = `An exchange names its session, a text, and counts n from 1: got ${got}`;
-    return { ok: false, code: "invalid_request", detail };
-  }
+  const refusal = invalid(tx, input);
+  if (refusal) return refusal;
   const before = tx.books.sessions.get(input.session);
-  const lastN = before?.n ?? tx.books.visitors.get(input.session)?.n ?? 0;
-  if (input.n < lastN) {
-    return {
-      ok: false,
-      code: "conflict",
-      detail: `Exchange ${input.n} of session ${input.session} is older than its latest, ${lastN}: send the next number`,
-    };
-  }
-  if (input.gather !== undefined && !isGathering(input.gather)) {
-    const detail = "An exchange gathers jobs of tasks by name, how many, and asks again within a time in ms";
-    return { ok: false, code: "invalid_request", detail };
-  }
   const wants = input.want + (input.gather?.want ?? 0);
-  if (wants > WANT_MAX || input.settle.length > SETTLES_MAX) {
-    return {
-      ok: false,
-      code: "invalid_request",
-      detail: `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${wants} and ${input.settle.length}`,
-    };
-  }
-  const followUps = countFollowUps(input.settle);
-  if (followUps > ENQUEUE_JOBS_MAX) {
-    const detail = `The settles of an exchange make at most ${ENQUEUE_JOBS_MAX} follow-up jobs: got ${followUps}. Settle fewer at once`;
-    return { ok: false, code: "invalid_request", detail };
-  }
-  const session = before ?? newSession(input);
-  // Without a row it holds nothing: then settling again changes nothing, and answers the same.
-  const repeated = input.n === before?.n;
+  const session = before ?? newSession({ session: input.session, n: input.n, worker: input.worker.name });
+  // Where it is not known what was refused, settling again changes nothing, and answers the same.
+  const known = input.n === session.n ? session.refused : null;
   session.n = input.n;
-  if (!repeated) session.refused = settleAll(tx, session, input.settle);
+  const refused = known ?? settleAll(tx, session, input.settle);
+  session.refused = refused;
   noteProgress(tx, session, input);
 
   const { lost, again } = reconcile(session, input);
@@ -77,25 +51,58 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   // What does not fit this answer is granted again with the next.
   const regranted = fitAnswer(again, ({ bytes }) => bytes);
   const room = claimable(tx, session, input.want - again.length);
-  const granted = [...regranted, ...(room > 0 ? claim(tx, session, input, room) : [])];
+  const claimed = room > 0 ? claim(tx, session, abilitiesOf(input), room) : [];
+  const granted = [...regranted, ...claimed];
   const gathered = gather(tx, session, input, wants - again.length - granted.length + regranted.length);
   const full = granted.length + gathered.length > 0 && granted.length + gathered.length >= wants;
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
-  const retryInMs = granted.length < input.want ? comeBackInMs(tx, input.channel) : null;
+  stand(tx, input, input.want - again.length - claimed.length);
+  const retryInMs = granted.length < input.want ? comeBackInMs(tx, input) : null;
   noteVisit(tx, input, { full, retryInMs, gatherRoom: (input.gather?.want ?? 0) - gathered.length });
   return {
     ok: true,
     n: input.n,
     jobs: `[${leaseTexts(tx, [...granted, ...gathered])}]`,
     lost,
-    refused: session.refused,
+    refused,
     cancel,
     leaseMs: setting(tx.books, "leaseMs"),
     slots: setting(tx.books, "slots"),
     retryInMs,
   };
+}
+
+/** What is wrong with an exchange, found before anything changes; null: nothing. */
+function invalid(tx: Tx, input: ExchangeInput): Refusal | null {
+  const refused = (detail: string): Refusal => ({ ok: false, code: "invalid_request", detail });
+  if (typeof input.session !== "string" || !Number.isSafeInteger(input.n) || input.n < 1) {
+    // Storage takes 1 and true for "1"; memory does not.
+    const got = JSON.stringify([input.session, input.n]);
+    return refused(`An exchange names its session, a text, and counts n from 1: got ${got}`);
+  }
+  const { sessions, visitors, standing } = tx.books;
+  const known = sessions.get(input.session) ?? visitors.get(input.session) ?? standing.get(input.session);
+  const lastN = known?.n ?? 0;
+  if (input.n < lastN) {
+    const detail = `Exchange ${input.n} of session ${input.session} is older than its latest, ${lastN}: send the next number`;
+    return { ok: false, code: "conflict", detail };
+  }
+  if (input.gather !== undefined && !isGathering(input.gather)) {
+    return refused("An exchange gathers jobs of tasks by name, how many, and asks again within a time in ms");
+  }
+  const wants = input.want + (input.gather?.want ?? 0);
+  if (wants > WANT_MAX || input.settle.length > SETTLES_MAX) {
+    return refused(
+      `An exchange wants at most ${WANT_MAX} jobs and settles at most ${SETTLES_MAX}: got ${wants} and ${input.settle.length}`,
+    );
+  }
+  const followUps = countFollowUps(input.settle);
+  if (followUps <= ENQUEUE_JOBS_MAX) return null;
+  return refused(
+    `The settles of an exchange make at most ${ENQUEUE_JOBS_MAX} follow-up jobs: got ${followUps}. Settle fewer at once`,
+  );
 }
 
 function isGathering({ tasks, want, backInMs }: NonNullable<ExchangeInput["gather"]>): boolean {
@@ -107,9 +114,10 @@ function isGathering({ tasks, want, backInMs }: NonNullable<ExchangeInput["gathe
 function gather(tx: Tx, session: Session, input: ExchangeInput, most: number): Held[] {
   if (!input.gather) return [];
   const { tasks, want } = input.gather;
+  const { channel } = input;
   const room = claimable(tx, session, Math.min(want, most));
   if (room === 0) return [];
-  return claim(tx, session, { ...input, worker: { ...input.worker, tasks } }, room);
+  return claim(tx, session, { channel, tasks }, room);
 }
 
 /** Applies the outcomes that name a job which the session holds at its fence; answers why for each other one. */
@@ -127,6 +135,7 @@ function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[]): Refused[]
       accepted.set(seq, outcome);
     }
   }
+  tx.books.metrics.settlesRefused += refused.length;
   if (accepted.size > 0) settle(tx, session, [...accepted.values()]);
   return refused;
 }
@@ -212,11 +221,15 @@ function reconcile(session: Session, input: ExchangeInput) {
   return { lost, again };
 }
 
-/** In how many ms a session that found too little does well to ask again; null: a ticket will tell. */
-function comeBackInMs(tx: Tx, channel: Channel | null): number | null {
-  if (tx.books.paused) return null;
+function abilitiesOf({ channel, worker }: ExchangeInput): Abilities {
+  return { channel, tasks: worker.tasks ?? null };
+}
+
+/** In how many ms a session that found too little does well to ask again; null: a ticket will tell, or a handout. */
+function comeBackInMs(tx: Tx, input: ExchangeInput): number | null {
+  if (tx.books.paused || input.standing === true) return null;
   if (workIsLikely(tx)) return LINGER_MS;
-  const opensAt = nextOpening(tx, channel);
+  const opensAt = nextOpening(tx, abilitiesOf(input));
   return opensAt !== null && opensAt <= tx.now + GATE_LINGER_MS ? Math.max(1, opensAt - tx.now) : null;
 }
 

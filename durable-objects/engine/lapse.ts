@@ -8,6 +8,7 @@ import { STEP_ROWS } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { saveSession, sessionDueAt, writeSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
+import { dropSilent } from "./standing.ts";
 
 /** Lapses up to a step of jobs. Returns true when more are due. */
 export function lapseOverdue(tx: Tx): boolean {
@@ -17,6 +18,8 @@ export function lapseOverdue(tx: Tx): boolean {
     if (room <= 0) return true;
     const over = session.leaseUntil <= tx.now;
     const lapsed = [...session.held.values()].filter((held) => over || held.until <= tx.now).slice(0, room);
+    // It was to speak long before: what it wants is not to be believed either.
+    if (over) dropSilent(tx, session.id);
     room -= lapsed.length;
     settle(
       tx,

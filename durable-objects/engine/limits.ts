@@ -16,6 +16,8 @@ export const STEP_ROWS = 1000;
 export const ENQUEUE_JOBS_MAX = 1000;
 export const WANT_MAX = 500;
 export const SETTLES_MAX = 1000;
+/** Jobs in the hands of one session. */
+export const HELD_MAX = 2_000;
 /** Bulk input, outbox rows and flushes are cut here. */
 export const CHUNK_BYTES = 512 * 1024;
 /** A claim stops here; an RPC carries at most 32 MiB. */

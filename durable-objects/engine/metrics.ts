@@ -14,4 +14,8 @@ export const newMetrics = (): QueueMetrics => ({
   flushFailures: 0,
   followUpsDelivered: 0,
   followUpsRefused: 0,
+  handouts: 0,
+  settlesRefused: 0,
+  framesRefused: 0,
+  socketsDropped: 0,
 });

@@ -20,6 +20,7 @@ import type { CodeSettings, Row, Tx } from "./ports.ts";
 import { cancelledEnd, placedMove, readyMove, WAITING_COLUMNS } from "./rows.ts";
 import { writeSession } from "./sessions.ts";
 import { excessOf, invalidSetting, patchOverrides } from "./settings.ts";
+import { tellOfCancel } from "./standing.ts";
 import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
 import { comesBack, comingBack, takeKeys } from "./unique.ts";
@@ -54,6 +55,7 @@ function requestCancel(tx: Tx, row: Row): void {
   const session = tx.books.sessions.get(String(row.session));
   if (!session) return;
   session.cancels.add(Number(row.seq));
+  tellOfCancel(tx, session.id, Number(row.seq));
   writeSession(tx, session);
 }
 

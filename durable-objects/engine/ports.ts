@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Channel, ScheduleInput, Settings } from "../../client/wire.ts";
+import type { Channel, Handout, ScheduleInput, Settings } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 
 export type SqlValue = string | number | null;
@@ -33,6 +33,22 @@ export interface CodeSchedules {
   inputs: ReadonlyMap<string, ScheduleInput>;
 }
 
+/**
+ * What a session that stands ready still wants, and what the engine must know to hand it jobs. JSON-safe: the object keeps it
+ * with the session's socket, and gives it back when the books are read anew.
+ */
+export interface StandingWant {
+  session: string;
+  /** Its latest exchange. */
+  n: number;
+  /** How many more jobs it has room for. */
+  want: number;
+  /** That it knows; null: any. */
+  tasks: string[] | null;
+  /** The worker's name. */
+  worker: string;
+}
+
 /** What a verb works in. */
 export interface Tx {
   /** Whose tables these are. */
@@ -43,6 +59,10 @@ export interface Tx {
   now: number;
   random: () => number;
   books: Books;
+  /** Whether the socket of a session that stands ready has given a sign of life lately. */
+  alive(session: string): boolean;
+  /** Whether tickets bring workers that run jobs of this task; else only workers that connect do. */
+  pushes(task: string): boolean;
   /** Notes that something is due at `at`: the alarm must not be later. */
   due(at: number): void;
 }
@@ -57,4 +77,8 @@ export interface Effects {
   flush: boolean;
   /** Parcels should go to other queues now. */
   deliver: boolean;
+  /** Jobs and cancels for sessions that stand ready: one message each. */
+  handouts: Handout[];
+  /** Sessions that stand no more, because they gave no sign of life: their sockets are to be closed. */
+  silent: string[];
 }

@@ -4,21 +4,15 @@
  *
  * @module
  */
-import type { ExchangeInput } from "../../client/wire.ts";
 import { type Held, type HeldTuple, type Session, setting } from "./books.ts";
-import type { Tx } from "./ports.ts";
+import type { StandingWant, Tx } from "./ports.ts";
 
-/** A session without a row: it gets one with its first job. */
-export function newSession(input: ExchangeInput): Session {
-  return {
-    id: input.session,
-    worker: input.worker.name,
-    n: input.n,
-    leaseUntil: 0,
-    held: new Map(),
-    cancels: new Set(),
-    refused: [],
-  };
+/**
+ * A session without a row, after its exchange `n`: it gets one with its first job. What was refused then is not known:
+ * should that exchange be repeated, it is settled again, which changes nothing.
+ */
+export function newSession({ session, n, worker }: Pick<StandingWant, "session" | "n" | "worker">): Session {
+  return { id: session, worker, n, leaseUntil: 0, held: new Map(), cancels: new Set(), refused: null };
 }
 
 /**

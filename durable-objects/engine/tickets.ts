@@ -10,7 +10,7 @@
  */
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
 import { setting, type Visitor } from "./books.ts";
-import { liveSessions } from "./claim.ts";
+import { type Abilities, liveSessions } from "./claim.ts";
 import { closedBy, closedGateOf, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import { lanesOf } from "./line.ts";
@@ -88,7 +88,7 @@ export function decideTickets(tx: Tx): Channel[] {
   openGates(tx);
   const room = setting(books, "maxSessions") - liveSessions(tx, null);
   for (const channel of CHANNELS) {
-    const { startable, opensAt } = startableIn(tx, channel);
+    const { startable, opensAt } = startableIn(tx, channel, (task) => tx.pushes(task));
     const state = books.channels[channel];
     const expected = expectedBack(tx, channel);
     // Who will be back looks at the gate; should it not come, the alarm does.
@@ -112,6 +112,7 @@ export function decideTickets(tx: Tx): Channel[] {
       tickets.push(channel);
     }
   }
+  dueForStanding(tx);
   books.metrics.ticketsSent += tickets.length;
   return tickets;
 }
@@ -119,10 +120,16 @@ export function decideTickets(tx: Tx): Channel[] {
 /** Lanes of one group whose gates are looked at one by one, to see how many of their jobs may start. */
 const LANES_COUNTED = 64;
 
-/** About how many jobs may start now, and when a gate opens that keeps others. */
-function startableIn(tx: Tx, channel: Channel): { startable: number; opensAt: number | null } {
+/** About how many jobs of the tasks that `match` accepts may start now, and when a gate opens that keeps others. */
+function startableIn(
+  tx: Tx,
+  channel: Channel,
+  match: (task: string) => boolean,
+): { startable: number; opensAt: number | null } {
   const { books } = tx;
-  const waiting = [...books.groups.values()].filter((group) => group.channel === channel && group.ready > 0);
+  const waiting = [...books.groups.values()].filter(
+    (group) => group.ready > 0 && group.channel === channel && match(group.task),
+  );
   if (waiting.length === 0) return { startable: 0, opensAt: null };
   const left = gathered(tx, channel);
   let opensAt = books.timed.peek()?.at ?? Number.POSITIVE_INFINITY;
@@ -159,13 +166,25 @@ function openIn(tx: Tx, { open, openReady }: Group, roomAt: (gate: Gate, cost: n
   return jobs;
 }
 
-/** When a gate opens that keeps ready jobs of any channel; null: none does by itself, or nothing waits. */
-export function nextOpening(tx: Tx, channel: Channel | null): number | null {
+/** When a gate opens that keeps ready jobs which such a session can run; null: none does by itself, or nothing waits. */
+export function nextOpening(tx: Tx, { channel, tasks }: Abilities): number | null {
+  const match = (task: string): boolean => tasks?.includes(task) ?? true;
   const at = CHANNELS.filter((one) => channel === null || one === channel).map(
-    (one) => startableIn(tx, one).opensAt ?? Number.POSITIVE_INFINITY,
+    (one) => startableIn(tx, one, match).opensAt ?? Number.POSITIVE_INFINITY,
   );
   const first = Math.min(...at);
   return Number.isFinite(first) ? first : null;
+}
+
+/** Sessions that stand ready do not look at gates again: the alarm does. */
+function dueForStanding(tx: Tx): void {
+  const { standing, groups } = tx.books;
+  if (standing.size === 0 || ![...groups.values()].some(({ ready }) => ready > 0)) return;
+  const wanting = [...standing.values()].filter(({ want }) => want > 0);
+  if (wanting.length === 0) return;
+  const tasks = wanting.some((one) => one.tasks === null) ? null : wanting.flatMap((one) => one.tasks!);
+  const opensAt = nextOpening(tx, { channel: null, tasks });
+  if (opensAt !== null) tx.due(opensAt);
 }
 
 function expectedBack(tx: Tx, channel: Channel): { visitors: number; latestBy: number } {
@@ -197,7 +216,10 @@ function isStartable(tx: Tx, lane: Lane): boolean {
  */
 export function pacePatience(tx: Tx): void {
   for (const channel of CHANNELS) {
-    const oldest = oldestReadyAt(tx, (lane) => lane.channel === channel && isStartable(tx, lane));
+    const oldest = oldestReadyAt(
+      tx,
+      (lane) => lane.channel === channel && tx.pushes(lane.task) && isStartable(tx, lane),
+    );
     const age = oldest === null ? 0 : tx.now - oldest;
     tx.books.channels[channel].intervalMs = Math.min(Math.max(Math.floor(age / 2), TICKET_MS_MIN), TICKET_MS_MAX);
   }

@@ -13,7 +13,16 @@ import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
 import { exchange } from "../../durable-objects/engine/exchange.ts";
 import { get } from "../../durable-objects/engine/inspect.ts";
-import type { CodeSchedules, CodeSettings, Effects, Row, Storage, Tx } from "../../durable-objects/engine/ports.ts";
+import type {
+  CodeSchedules,
+  CodeSettings,
+  Effects,
+  Row,
+  StandingWant,
+  Storage,
+  Tx,
+} from "../../durable-objects/engine/ports.ts";
+import { leave } from "../../durable-objects/engine/standing.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
 
 /** One test of the engine, to be run on every storage it claims to run on. Synchronous, as the engine is. */
@@ -57,9 +66,15 @@ export class TestQueue {
   readonly storage: CountingStorage;
   now = Date.UTC(2026, 5, 1);
   random = 0;
-  effects: Effects = { tickets: [], wakeAt: null, flush: false, deliver: false };
+  effects: Effects = { tickets: [], wakeAt: null, flush: false, deliver: false, handouts: [], silent: [] };
   /** What code declares, from the next start on. */
   schedules: CodeSchedules | undefined;
+  /** Whether workers that tickets wake run jobs of a task. */
+  pushes: (task: string) => boolean = () => true;
+  /** Sessions whose sockets give no sign of life. */
+  readonly dead = new Set<string>();
+  /** What is kept with the sockets of sessions: as the books had it when they were told of something last. */
+  readonly sockets = new Map<string, StandingWant>();
   #engine: Engine;
   #settings: CodeSettings = {};
   readonly #n = new Map<string, number>();
@@ -77,6 +92,9 @@ export class TestQueue {
       settings: this.#settings,
       schedules: this.schedules,
       random: () => this.random,
+      pushes: (task) => this.pushes(task),
+      alive: (session) => !this.dead.has(session),
+      standing: () => [...this.sockets.values()].map((want) => structuredClone(want)),
     });
   }
 
@@ -89,6 +107,8 @@ export class TestQueue {
   write<Result>(verb: (tx: Tx) => Result): Result {
     const { result, effects } = this.#engine.write(this.now, verb);
     this.effects = effects;
+    for (const { session } of effects.handouts) this.#keep(session);
+    for (const session of effects.silent) this.sockets.delete(session);
     return result;
   }
 
@@ -140,7 +160,21 @@ export class TestQueue {
       want: 0,
       ...turn,
     };
-    return this.write((tx) => exchange(tx, input));
+    const reply = this.write((tx) => exchange(tx, input));
+    this.#keep(session);
+    return reply;
+  }
+
+  #keep(session: string): void {
+    const want = this.read((tx) => tx.books.standing.get(session));
+    if (want) this.sockets.set(session, structuredClone(want));
+    else this.sockets.delete(session);
+  }
+
+  /** The session's socket is closed. */
+  leave(session: string): void {
+    this.sockets.delete(session);
+    this.read((tx) => leave(tx, session));
   }
 
   /** Claims and answers with `[seq, fence]` of each job. */

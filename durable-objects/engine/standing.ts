@@ -1,0 +1,35 @@
+/**
+ * Sessions that stand ready: their workers keep a socket open, so what an exchange wanted and did not get is handed to
+ * them when there is work (handout.ts), and they need not ask.
+ *
+ * @module
+ */
+import type { ExchangeInput } from "../../client/wire.ts";
+import type { StandingWant, Tx } from "./ports.ts";
+
+/** What stands after an exchange that wanted so many jobs more than it got. */
+export function standingWant({ session, n, worker }: ExchangeInput, want: number): StandingWant {
+  return { session, n, want: Math.max(0, want), tasks: worker.tasks ?? null, worker: worker.name };
+}
+
+/** Notes what an exchange left wanting; one that does not stand takes back what stood. */
+export function stand(tx: Tx, input: ExchangeInput, want: number): void {
+  if (input.standing === true) tx.books.standing.set(input.session, standingWant(input, want));
+  else tx.books.standing.delete(input.session);
+}
+
+/** A session's socket is gone, and it has no other: it is handed nothing more. Writes nothing, so it may be called in a read. */
+export function leave(tx: Tx, session: string): void {
+  tx.books.standing.delete(session);
+}
+
+/** A session that stands ready is told of a new cancel at once; any other, when it asks. */
+export function tellOfCancel({ books: { standing, news } }: Tx, session: string, seq: number): void {
+  if (!standing.has(session)) return;
+  news.cancels.set(session, [...(news.cancels.get(session) ?? []), seq]);
+}
+
+/** Takes a session for dead. */
+export function dropSilent({ books: { standing, news } }: Tx, session: string): void {
+  if (standing.delete(session)) news.silent.push(session);
+}
