@@ -7,11 +7,11 @@
 import type { Ctx, JobInfo, Log } from "./context.ts";
 import { cancel, controlOf, RateLimitedSignal, snooze, thrownControl } from "./control.ts";
 import { parseDuration } from "./duration.ts";
-import { isNonRetryable, retryAfterMs, toJobError } from "./errors.ts";
 import { type FollowUpOptions, FollowUps } from "./follow-ups.ts";
 import { checkPayload, isThenable } from "./payload.ts";
 import type { TakenJob } from "./take.ts";
 import { type AnyTask, type AnyTaskDeclaration, hasHandler } from "./task.ts";
+import { isNonRetryable, retryAfterMs, toJobError } from "./thrown.ts";
 import type { Json, LeasedJob, LogLevel, Outcome, Progress } from "./types.ts";
 
 /** What attempts need of the worker that runs them. */

@@ -12,15 +12,11 @@ export {
   type ClientErrorCode,
   isJobFailed,
   isMillraceError,
-  isNonRetryable,
   JobFailedError,
   MillraceError,
-  NonRetryableError,
-  RetryAfterError,
-  retryAfterMs,
 } from "./errors.ts";
 export type { FollowUpOptions } from "./follow-ups.ts";
-export type { CallOptions, EnqueuedJobHandle, JobHandle } from "./job-handle.ts";
+export type { CallOptions, EnqueuedJobHandle, JobHandle, JobLog } from "./job-handle.ts";
 export type {
   DrainOptions,
   OperationFilter,
@@ -34,6 +30,7 @@ export type { QueueConfigPatch, QueueHandle } from "./queue-handle.ts";
 export type { Fetch } from "./request.ts";
 export type { Backfilled, ScheduleHandle, ScheduleRequest } from "./schedule-handle.ts";
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
+export type { JobSnapshot, JobStore } from "./store.ts";
 export type { Take, TakeCtx, Taken, TakenJob } from "./take.ts";
 export {
   type AnyTask,
@@ -49,4 +46,6 @@ export {
   type TaskOptions,
 } from "./task.ts";
 export type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
+export { isNonRetryable, NonRetryableError, RetryAfterError, retryAfterMs } from "./thrown.ts";
 export type * from "./types.ts";
+export type { JobSight, JobView, NumberedLine } from "./watch.ts";

@@ -1,12 +1,14 @@
 /**
- * A job by its id: look at it, wait for it, act on it.
+ * A job by its id: look at it, watch it, wait for it, act on it.
  *
  * @module
  */
 import { formatDuration, parseDuration } from "./duration.ts";
 import { JobFailedError, MillraceError } from "./errors.ts";
 import { type Call, type Send, sleep } from "./request.ts";
+import { type JobStore, jobStore } from "./store.ts";
 import type { Duration, EnqueuedJob, EnqueueOutcome, Explanation, Job, JobId, JobState, Json } from "./types.ts";
+import { type JobView, type NumberedLine, watchJob } from "./watch.ts";
 
 const LONGEST_WAIT_MS = 25_000;
 /** Between two looks when the server does not hold them back itself. */
@@ -18,6 +20,12 @@ const ANSWER_GRACE_MS = 5_000;
 export interface CallOptions {
   /** Stops waiting and sending, and rejects with the signal's reason. */
   signal?: AbortSignal;
+}
+
+/** A job's log: the lines that are kept, oldest first, of `count` in all. */
+export interface JobLog {
+  items: NumberedLine[];
+  count: number;
 }
 
 /**
@@ -104,10 +112,45 @@ export class JobHandle<Result = Json> {
     }
   }
 
+  /**
+   * What happens to the job, from how it stands now until it has ended; its log from the first line that is kept. Lost
+   * connections are made again, and it goes on where it was. To leave the loop closes the stream.
+   *
+   * @throws {MillraceError} when the server refuses (`not_found`, `forbidden` …), or cannot be reached for two minutes
+   * @example
+   * for await (const e of client.job(id).watch()) {
+   *   if (e.event === "result") console.log(e.state, e.result);
+   *   else bar(e.percent);
+   * }
+   */
+  watch(options: CallOptions = {}): AsyncIterableIterator<JobView<Result>> {
+    return watchJob(this.#send, this.#path("/events"), options);
+  }
+
+  /**
+   * The same as a store, for pages: `subscribe` and `getSnapshot` fit React's `useSyncExternalStore`, and `subscribe`
+   * keeps Svelte's contract. It gets over lost connections for as long as somebody has subscribed. Makes no request.
+   *
+   * @example
+   * const store = client.job(id).store();
+   * const { state, percent } = useSyncExternalStore(store.subscribe, store.getSnapshot);
+   */
+  store(): JobStore<Result> {
+    return jobStore(this.#send, this.#path("/events"), this.id);
+  }
+
+  /** What its handlers logged: the latest 1,000 lines, up to 128 KiB, of `count` that there were. */
+  logs({ signal }: CallOptions = {}): Promise<JobLog> {
+    return this.#call({ method: "GET", signal }, "/logs");
+  }
+
   #call<Answer>(call: Omit<Call, "path">, rest = ""): Promise<Answer> {
+    return this.#send<Answer>({ ...call, path: this.#path(rest) });
+  }
+
+  #path(rest: string): string {
     // Colons are at home in a path, and ids are easier to read with them.
-    const id = encodeURIComponent(this.id).replaceAll("%3A", ":");
-    return this.#send<Answer>({ ...call, path: `/v1/jobs/${id}${rest}` });
+    return `/v1/jobs/${encodeURIComponent(this.id).replaceAll("%3A", ":")}${rest}`;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A queue by its name: look at it, pause it, change its settings, empty it.
+ * A queue by its name: look at it, watch it, pause it, change its settings, empty it.
  *
  * @module
  */
@@ -16,8 +16,10 @@ import type {
   Limit,
   Queue,
   QueueConfig,
+  QueueEvent,
   Schedule,
 } from "./types.ts";
+import { watch } from "./watch.ts";
 
 type Nullable<Settings> = { [Key in keyof Settings]: Settings[Key] | null };
 type NamedPatch<Value> = { [name: string]: Value | null };
@@ -141,6 +143,18 @@ export class QueueHandle {
    */
   delete({ signal, ...body }: CallOptions & { confirm: string }): Promise<OperationHandle> {
     return begin(this.#send, { method: "DELETE", path: this.#path() }, body, signal);
+  }
+
+  /**
+   * What happens to the queue's jobs, as it happens, and from time to time how many there are. It has no end of its own.
+   * Lost connections are made again; what was missed is told by `gap`. To leave the loop closes the stream.
+   *
+   * @throws {MillraceError} when the server refuses, or cannot be reached for two minutes
+   * @example
+   * for await (const e of client.queue("mail").watch()) if (e.event === "counts") show(e.counts);
+   */
+  watch(options: CallOptions = {}): AsyncIterableIterator<QueueEvent> {
+    return watch(this.#send, this.#path("/events"), options);
   }
 
   #keyPath(kind: string, value: string): string {

@@ -24,6 +24,8 @@ export interface Call {
   goneIsDone?: boolean;
   /** Time for one answer. @default {30_000} */
   answerInMs?: number;
+  /** True: resolves to the `Response` as soon as it begins, its body a stream of events. */
+  stream?: boolean;
   /** Time, from the first send, within which the call may be sent again; at most the client's own. */
   retryForMs?: number;
 }
@@ -94,7 +96,7 @@ async function tryOnce(fetch: Fetch, base: string, token: string | undefined, ca
   const onAbort = () => stop.abort(call.signal?.reason);
   call.signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const answered = Promise.resolve(fetch(request)).then((response) => readAnswer(response, what));
+    const answered = Promise.resolve(fetch(request)).then((response) => readAnswer(response, what, call.stream));
     // An app in the same process may not look at the signal.
     return await Promise.race([answered, rejectionOf(stop.signal)]);
   } catch (cause) {
@@ -124,11 +126,14 @@ function headersOf(token: string | undefined, call: Call): { [name: string]: str
 }
 
 /** Reads the answer to its end; rejects where the connection breaks on the way. */
-async function readAnswer(response: Response, what: string): Promise<Tried> {
+async function readAnswer(response: Response, what: string, stream = false): Promise<Tried> {
   const { status, headers } = response;
+  if (stream && response.ok && headers.get("content-type")?.startsWith("text/event-stream")) {
+    return { ok: true, value: response };
+  }
   const text = await response.text();
   const body = status === 204 ? null : parse(text);
-  if (response.ok && body !== undefined) return { ok: true, value: body };
+  if (response.ok && body !== undefined && !stream) return { ok: true, value: body };
   return {
     ok: false,
     error: refusal({ what, status, text, body, requestId: headers.get("x-request-id") }),
@@ -162,7 +167,8 @@ function mayRepeat(error: MillraceError, call: Call): boolean {
   return error.retryable && (call.idempotent !== false || error.status === 429 || error.status === 503);
 }
 
-function delayBefore(tries: number, retryAfterMs: number): number {
+/** The pause before the next try, after so many; at least what the server asks for. */
+export function delayBefore(tries: number, retryAfterMs: number): number {
   const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (tries - 1));
   return Math.max(longest * (0.25 + 0.75 * Math.random()), retryAfterMs * (1 + 0.1 * Math.random()));
 }

@@ -1,8 +1,8 @@
 /** Run by Deno, sources unchanged: `deno run --allow-net=… test/client/deno.ts <url of a server>`. Prints JSON. */
 
 import { controlOf } from "../../client/control.ts";
-import { toJobError } from "../../client/errors.ts";
 import { cancel, createClient, defineTask, isJobFailed, snooze } from "../../client/index.ts";
+import { toJobError } from "../../client/thrown.ts";
 
 const { args } = (globalThis as unknown as { Deno: { args: string[] } }).Deno;
 const task = defineTask({ name: "report", queue: "reports" }).handler(() => snooze("1m"));

@@ -1,15 +1,6 @@
 import { expect, it, vi } from "vitest";
-import {
-  isJobFailed,
-  isMillraceError,
-  isNonRetryable,
-  JobFailedError,
-  MillraceError,
-  NonRetryableError,
-  RetryAfterError,
-  retryAfterMs,
-  toJobError,
-} from "../../client/errors.ts";
+import { isJobFailed, isMillraceError, JobFailedError, MillraceError } from "../../client/errors.ts";
+import { isNonRetryable, NonRetryableError, RetryAfterError, retryAfterMs, toJobError } from "../../client/thrown.ts";
 import type { Job } from "../../client/types.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text).length;
@@ -116,7 +107,7 @@ it("keeps the causes when the stack is too long for both", () => {
 
 it("recognises errors of another copy of the package, and only those", async () => {
   vi.resetModules();
-  const other = await import("../../client/errors.ts");
+  const other = { ...(await import("../../client/errors.ts")), ...(await import("../../client/thrown.ts")) };
   expect(other.NonRetryableError).not.toBe(NonRetryableError);
   const job = { id: "q:0:1", task: "t", state: "dead", reason: "exhausted", error: null } as Job;
   for (const copy of [other, { JobFailedError, MillraceError, NonRetryableError, RetryAfterError }]) {

@@ -1,6 +1,6 @@
 import { cancel, snooze } from "../../client/control.ts";
-import { NonRetryableError, RetryAfterError } from "../../client/errors.ts";
 import { type AnyTask, defineTask } from "../../client/task.ts";
+import { NonRetryableError, RetryAfterError } from "../../client/thrown.ts";
 import type { Random } from "./random.ts";
 
 /** What handlers need of the worker that runs them: time, which stops with it, and luck. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Ctx } from "../../client/context.ts";
-import { isNonRetryable, retryAfterMs } from "../../client/errors.ts";
+import { isNonRetryable, retryAfterMs } from "../../client/thrown.ts";
 import type { Json } from "../../client/types.ts";
 import { type HttpResult, http, LOOPBACK } from "../../worker/tasks/http.ts";
 import { type Answer, startReceiver } from "./receiver.ts";

@@ -5,8 +5,8 @@
  */
 import type { Ctx } from "../../client/context.ts";
 import { formatDuration, parseDuration } from "../../client/duration.ts";
-import { NonRetryableError, RetryAfterError } from "../../client/errors.ts";
 import { defineTask, type Task } from "../../client/task.ts";
+import { NonRetryableError, RetryAfterError } from "../../client/thrown.ts";
 import { createGuard, type Guard, shown } from "./guard.ts";
 import { bodyFor, type HttpInput, type HttpRequest, headersFor, requestSchema } from "./http-request.ts";
 import { keptHeaders, readText, retryAfterOf } from "./http-response.ts";
