@@ -116,6 +116,26 @@ export const GATES: Case[] = [
     },
   },
   {
+    name: "and the best is who would be first in the open line: nobody is sent for a share of long ago",
+    run(queue) {
+      set(queue, { limits: { tenant: { concurrency: 1 } } });
+      queue.write((tx) => closeKey(tx, "user", "u", 1_000, null));
+      queue.add({ keys: { tenant: "a" } });
+      const held = queue.claim("holder");
+      const [first] = queue.add({ fairKey: "y", keys: { tenant: "a" } });
+      queue.add({ task: "other", fairKey: "y", keys: { user: "u" } });
+      queue.add({ fairKey: "x", keys: { tenant: "a" } });
+      expect(queue.claim("early")).toEqual([]);
+      queue.add({ task: "third", fairKey: "z" }, 3);
+      expect(queue.claim("s")).toHaveLength(3);
+      // The other job of y stands open now, at the present; x had its share before.
+      queue.now += 1_000;
+      expect(queue.claim("none", 0)).toEqual([]);
+      queue.turn("holder", { settle: held.map(done) });
+      expect(seqs(queue.claim("t", 1))).toEqual([first]);
+    },
+  },
+  {
     name: "a lane that another gate came to keep lets the next of its gate go, and a ticket is sent for that",
     run(queue) {
       const [, free] = parkBehind(queue, [{ keys: { user: "busy" } }, { keys: { user: "free" } }]);
