@@ -15,7 +15,7 @@ import { resolveJobs } from "../../worker/resolve.ts";
 import { nodeStorage } from "../support/node-storage.ts";
 
 /** Payload aside, what an exchange asked for. */
-export type Asked = Pick<ExchangeRequest, "want" | "gather" | "settle" | "holding">;
+export type Asked = Pick<ExchangeRequest, "n" | "want" | "gather" | "settle" | "holding" | "progress" | "logs">;
 
 /** A real engine, and sessions over the real way to it, by vitest's clock (`vi.useFakeTimers()` first). */
 export function openQueue(tasks: readonly AnyTaskDeclaration[]) {
