@@ -5,13 +5,14 @@
  */
 import { parseDuration } from "../client/duration.ts";
 import type { StandardSchemaV1 } from "../client/standard-schema.ts";
-import type { AnyTaskDeclaration } from "../client/task.ts";
+import { type AnyTaskDeclaration, hasHandler } from "../client/task.ts";
 import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
 import type { Backoff, Delivery, QueueConfig, ScheduleSpec } from "../client/types.ts";
 import type { Settings } from "../client/wire.ts";
 import { readFlow, type TaskFlow } from "./flow.ts";
 import { errorsOf } from "./issues.ts";
 import { unknownTask } from "./limit-settings.ts";
+import { type CorsConfig, readCors } from "./middleware/cors.ts";
 import { queueConfig, toSettings } from "./settings.ts";
 
 /** Names of the bindings in the Worker's environment. */
@@ -42,6 +43,8 @@ export interface MillraceConfig {
   schedules?: { [name: string]: ScheduleSpec & { queue?: string } };
   /** Where the app is mounted: `"/jobs"` serves `/jobs/v1/…`. @default {""} */
   basePath?: string;
+  /** Pages of these origins may call from a browser: exact ones, or `"*"`. @default none */
+  cors?: CorsConfig;
   bindings?: BindingNames;
   /** Largest payload as JSON, in bytes; at most 524,288. @default {131_072} */
   maxPayloadBytes?: number;
@@ -81,6 +84,8 @@ export interface Config {
   /** The longest first. */
   patterns: readonly ({ pattern: string; matches: RegExp } & DeclaredQueue)[];
   basePath: string;
+  /** Origins whose pages may call. */
+  cors: ReadonlySet<string>;
   bindings: Required<BindingNames>;
   maxPayloadBytes: number;
   log: { jobs: boolean };
@@ -91,8 +96,9 @@ export const DEFAULT_QUEUE = "default";
 export const PUSH_TIMEOUT_MS = 13 * 60_000;
 
 const DELIVERIES: readonly Delivery[] = ["push", "pull", "both"];
-const PATTERN = /^[a-z0-9*][a-z0-9._*-]{0,127}$/;
-const KEYS = ["tasks", "queues", "schedules", "basePath", "bindings", "maxPayloadBytes", "log"];
+/** A queue's name, or several by `*`. */
+export const QUEUE_PATTERN = /^[a-z0-9*][a-z0-9._*-]{0,127}$/;
+const KEYS = ["tasks", "queues", "schedules", "basePath", "cors", "bindings", "maxPayloadBytes", "log"];
 const BINDINGS: Required<BindingNames> = {
   object: "MILLRACE",
   tickets: "TICKETS",
@@ -109,21 +115,18 @@ const PAYLOAD_BYTES = { usual: 128 * 1024, most: 512 * 1024 };
 export function readConfig(config: MillraceConfig): Config {
   checkKeys("createMillrace", config, KEYS);
   const tasks = readTasks(config.tasks);
-  const { exact, patterns } = readQueues(config.queues ?? {}, tasks);
-  for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
-    if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name)))
-      exact.set(name, { settings: {}, delivery: "push" });
-  }
   checkKeys("log", config.log ?? {}, ["jobs"]);
-  return {
+  const read: Config = {
     tasks,
-    queues: exact,
-    patterns,
+    ...readQueues(config.queues ?? {}, tasks),
     basePath: readBasePath(config.basePath ?? ""),
+    cors: readCors(config.cors),
     bindings: readBindings(config.bindings ?? {}),
     maxPayloadBytes: readMaxPayload(config.maxPayloadBytes ?? PAYLOAD_BYTES.usual),
     log: { jobs: config.log?.jobs === true },
   };
+  for (const task of tasks.values()) checkTimeout(read, task);
+  return read;
 }
 
 /** What code says of a queue; null when it is not declared. */
@@ -132,6 +135,23 @@ export function declaredQueue(config: Config, queue: string): DeclaredQueue | nu
   if (exact) return exact;
   if (!QUEUE_NAME.test(queue)) return null;
   return config.patterns.find(({ matches }) => matches.test(queue)) ?? null;
+}
+
+/**
+ * Whether consumer Workers run the jobs of a task in a queue: those of a push queue are theirs, known or not, and of a
+ * queue of both kinds those that they have handlers for.
+ */
+export function pushes(config: Config, queue: string, task: string): boolean {
+  switch (declaredQueue(config, queue)?.delivery ?? "push") {
+    case "push":
+      return true;
+    case "pull":
+      return false;
+    case "both": {
+      const known = config.tasks.get(task);
+      return known !== undefined && hasHandler(known.declaration);
+    }
+  }
 }
 
 /** The settings that code gives a queue (absent ones have Millrace's default); null when it is not declared. */
@@ -156,19 +176,13 @@ function readTasks(tasks: readonly AnyTaskDeclaration[]): Map<string, KnownTask>
 
 function readTask(task: AnyTaskDeclaration): KnownTask {
   const { input } = task;
-  const timeoutMs = parseDuration(task.timeout ?? "5m");
-  if (timeoutMs > PUSH_TIMEOUT_MS) {
-    throw new RangeError(
-      `Task "${task.name}" has a timeout of ${task.timeout}, and an attempt in a consumer Worker takes at most 13m: shorten it, or split the work. Longer attempts need a remote worker, which is not built yet.`,
-    );
-  }
   return {
     declaration: task,
     queue: task.queue ?? DEFAULT_QUEUE,
     priority: task.priority ?? 0,
     maxAttempts: task.maxAttempts ?? 8,
     backoff: typeof task.backoff === "object" ? task.backoff : null,
-    timeoutMs,
+    timeoutMs: parseDuration(task.timeout ?? "5m"),
     expiresInMs: task.expiresIn === undefined ? null : parseDuration(task.expiresIn),
     tags: [...(task.tags ?? [])],
     meta: task.meta ?? null,
@@ -178,13 +192,20 @@ function readTask(task: AnyTaskDeclaration): KnownTask {
   };
 }
 
+function checkTimeout(config: Config, { declaration, queue, timeoutMs }: KnownTask): void {
+  if (timeoutMs <= PUSH_TIMEOUT_MS || !pushes(config, queue, declaration.name)) return;
+  throw new RangeError(
+    `Task "${declaration.name}" has a timeout of ${declaration.timeout}, and its queue "${queue}" runs it in a consumer Worker, where an attempt takes at most 13m. Shorten it, split the work, or leave it to remote workers: give the queue delivery "pull", or "both" and the task no handler here.`,
+  );
+}
+
 function readQueues(queues: NonNullable<MillraceConfig["queues"]>, tasks: Config["tasks"]) {
   const exact = new Map<string, DeclaredQueue>();
   const patterns: ({ pattern: string; matches: RegExp } & DeclaredQueue)[] = [];
   for (const [name, queue] of Object.entries(queues)) {
     const declared = readQueue(name, queue, tasks);
     if (QUEUE_NAME.test(name)) exact.set(name, declared);
-    else if (name.includes("*") && PATTERN.test(name))
+    else if (name.includes("*") && QUEUE_PATTERN.test(name))
       patterns.push({ pattern: name, matches: glob(name), ...declared });
     else {
       throw new TypeError(
@@ -193,7 +214,11 @@ function readQueues(queues: NonNullable<MillraceConfig["queues"]>, tasks: Config
     }
   }
   patterns.sort((a, b) => b.pattern.length - a.pattern.length);
-  return { exact, patterns };
+  for (const name of [DEFAULT_QUEUE, ...[...tasks.values()].map((task) => task.queue)]) {
+    if (!exact.has(name) && !patterns.some(({ matches }) => matches.test(name)))
+      exact.set(name, { settings: {}, delivery: "push" });
+  }
+  return { queues: exact, patterns };
 }
 
 function readQueue(name: string, queue: QueueConfig & { delivery?: Delivery }, tasks: Config["tasks"]): DeclaredQueue {
@@ -216,7 +241,7 @@ function readQueue(name: string, queue: QueueConfig & { delivery?: Delivery }, t
 }
 
 /** `*` stands for any characters of a name, none included. */
-function glob(pattern: string): RegExp {
+export function glob(pattern: string): RegExp {
   const parts = pattern.split(/\*+/).map((part) => part.replaceAll(".", "\\."));
   return new RegExp(`^${parts.join("[a-z0-9._-]*")}$`);
 }

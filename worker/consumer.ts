@@ -8,7 +8,7 @@
  */
 import { runSession, type SessionPorts } from "../client/session.ts";
 import { type QueueRpc, SHIFT_JOBS, SHIFT_MS, type Ticket } from "../client/wire.ts";
-import type { Config } from "./config.ts";
+import { type Config, declaredQueue, pushes } from "./config.ts";
 import { exchangeByRpc } from "./exchange.ts";
 import type { Log } from "./log.ts";
 import { ticketOf } from "./tickets.ts";
@@ -62,7 +62,7 @@ async function visit<Env>(
     const summary = await runSession(
       {
         id,
-        worker: { name: `consumer-${id.slice(0, 8)}`, runtime: "workerd" },
+        worker: { name: `consumer-${id.slice(0, 8)}`, runtime: "workerd", ...named(config, ticket.queue) },
         claimForMs: SHIFT_MS,
         claimJobs: SHIFT_JOBS,
         stayMs: STAY_MS,
@@ -87,6 +87,12 @@ async function visit<Env>(
   } catch (error) {
     deps.log("error", "session_failed", { ...where, error: String(error) });
   }
+}
+
+/** Where remote workers come too, each takes the tasks that it has handlers for; else all are the consumer's. */
+function named(config: Config, queue: string): { tasks?: string[] } {
+  if (declaredQueue(config, queue)?.delivery !== "both") return {};
+  return { tasks: [...config.tasks.keys()].filter((task) => pushes(config, queue, task)) };
 }
 
 function watchJobs(log: SessionPorts["log"]): NonNullable<SessionPorts["watch"]> {

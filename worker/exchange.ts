@@ -1,55 +1,110 @@
 /**
- * The exchange as sessions speak it, over RPC to the object: ids become sequence numbers, results and payloads JSON
- * text, and follow-up jobs are resolved.
+ * The exchange, the same for consumers by RPC, and for remote workers over HTTP and WebSocket: ids become sequence
+ * numbers, results and payloads JSON text, and follow-up jobs are resolved.
  *
  * @module
  */
-import type { ExchangeRequest, ExchangeResponse, LeasedJob, LogLine, Outcome } from "../client/types.ts";
+import type { ExchangeRequest, ExchangeResponse, JobError, LeasedJob } from "../client/types.ts";
 import {
   type Channel,
   type ExchangeInput,
+  type ExchangeReply,
+  type FollowUps,
   type LeasedTuple,
-  type LogTuple,
   type QueueRpc,
   readOptions,
   type StoredOptions,
-  type WireOutcome,
 } from "../client/wire.ts";
-import type { Config } from "./config.ts";
+import { type Config, glob } from "./config.ts";
+import { type CheckedExchange, readExchange } from "./exchange-read.ts";
 import { resolveFollowUps } from "./follow-ups.ts";
+import type { Refused } from "./problem.ts";
+
+/** Where an exchange goes, what the worker may do there, and how it gets there. */
+export interface ExchangeVia {
+  queue: string;
+  partition: number;
+  channel: Channel | null;
+  /** Tasks, and names and patterns of queues, that the worker's token names; null: any. */
+  may: { tasks: readonly string[] | null; queues: readonly string[] | null };
+  /** The session can be told what comes later. */
+  standing: boolean;
+  run(input: ExchangeInput): Promise<ExchangeReply>;
+}
+
+/** An answer, and how long it may be held back where it says nothing. */
+export type Exchanged = { ok: true; response: ExchangeResponse; wait: string | null } | Refused;
 
 /**
- * Exchanges with one partition. Throws when the object cannot be reached or refuses the exchange as a whole. A
- * completion whose follow-up jobs are refused is settled as a failure.
+ * Carries out one exchange. `request` is what JSON holds, an `ExchangeRequest` if all is well. Refused where it makes no
+ * sense as a whole, or where the object says so. A completion whose follow-up jobs are refused is settled as a failure.
  */
+export async function exchange(
+  config: Config,
+  via: ExchangeVia,
+  request: unknown,
+  now: () => number = Date.now,
+): Promise<Exchanged> {
+  const { queue, partition, channel, may, standing } = via;
+  const about = { queue, partition, tasks: may.tasks, maxResultBytes: config.maxPayloadBytes };
+  const read = readExchange(request, about);
+  if (!read.ok) return read;
+  if (read.followUps.size > 0) await addFollowUps(config, via, read);
+  const { input, foreign, wait } = read;
+  const reply = await via.run({ ...input, channel, ...(standing && { standing }) });
+  if (!reply.ok) return reply;
+  const response = toResponse(`${queue}:${partition}:`, reply, now());
+  response.lost.push(...foreign.holding);
+  for (const [id, fence] of foreign.settles) response.refused.push({ id, fence, code: "not_held" });
+  return { ok: true, response, wait };
+}
+
+/** The same for a consumer, which may do anything. Throws when the object cannot be reached, or refuses the exchange. */
 export async function exchangeByRpc(
   stub: QueueRpc,
-  where: { queue: string; partition: number; channel: Channel | null },
+  where: Pick<ExchangeVia, "queue" | "partition" | "channel">,
   request: ExchangeRequest,
   config: Config,
   now: () => number = Date.now,
 ): Promise<ExchangeResponse> {
-  const prefix = `${where.queue}:${where.partition}:`;
-  const seqOf = (id: string): number => Number(id.slice(prefix.length));
-  const input: ExchangeInput = {
-    session: request.session,
-    n: request.n,
-    worker: request.worker,
-    channel: where.channel,
-    holding: request.holding.map(([id, fence]) => [seqOf(id), fence]),
-    settle: await toSettle(request.settle, seqOf, config),
-    progress: request.progress.map(({ id, fence, progress }) => ({ seq: seqOf(id), fence, progress })),
-    want: request.want,
-    ...(request.gather && { gather: request.gather }),
-    ...(request.logs && {
-      logs: request.logs.map(({ id, fence, lines }) => ({ seq: seqOf(id), fence, lines: lines.map(toTuple) })),
+  const run = (input: ExchangeInput) => stub.exchange(input);
+  const via = { ...where, may: { tasks: null, queues: null }, standing: false, run };
+  const done = await exchange(config, via, request, now);
+  if (done.ok) return done.response;
+  const wrong = (done.errors ?? []).map(({ path, message }) => ` ${path} ${message}`).join(";");
+  throw new Error(`Exchange ${request.n} was refused (${done.code}): ${done.detail}${wrong}`);
+}
+
+/** Resolves what outcomes ask for, all at once. */
+async function addFollowUps(config: Config, { may }: ExchangeVia, read: CheckedExchange): Promise<void> {
+  const { settle } = read.input;
+  await Promise.all(
+    [...read.followUps].map(async ([index, asked]) => {
+      const { seq, fence } = settle[index]!;
+      const resolved = await resolveFollowUps(config, asked);
+      const error = resolved.ok ? refuseGroups(resolved.groups, may) : resolved.error;
+      if (error) settle[index] = { seq, fence, outcome: "failed", error };
+      else if (resolved.ok) settle[index]!.enqueue = resolved.groups;
     }),
-  };
-  const reply = await stub.exchange(input);
-  if (!reply.ok) throw new Error(`Exchange ${request.n} was refused (${reply.code}): ${reply.detail}`);
+  );
+}
+
+/** A worker makes no jobs that its token could not touch. */
+function refuseGroups(groups: FollowUps[], { tasks, queues }: ExchangeVia["may"]): JobError | null {
+  for (const { queue, templates } of groups) {
+    const strange = tasks && templates.find(({ task }) => !tasks.includes(task));
+    const barred = strange ? `task "${strange.task}"` : `queue "${queue}"`;
+    if (!strange && (!queues || queues.some((pattern) => glob(pattern).test(queue)))) continue;
+    const message = `A follow-up job was refused: the worker's token is not for ${barred}.`;
+    return { name: "FollowUpError", message, stack: null };
+  }
+  return null;
+}
+
+function toResponse(prefix: string, reply: ExchangeReply & { ok: true }, now: number): ExchangeResponse {
   return {
     n: reply.n,
-    jobs: leasedJobs(prefix, reply.jobs, now()),
+    jobs: leasedJobs(prefix, reply.jobs, now),
     lost: reply.lost.map(([seq, fence]) => [prefix + seq, fence]),
     refused: reply.refused.map(({ seq, fence, code }) => ({ id: prefix + seq, fence, code })),
     cancel: reply.cancel.map((seq) => prefix + seq),
@@ -57,45 +112,6 @@ export async function exchangeByRpc(
     slots: reply.slots,
     retryInMs: reply.retryInMs,
   };
-}
-
-/** In order, and at once where nobody asked for follow-up jobs: this is the hot path. */
-function toSettle(
-  outcomes: Outcome[],
-  seqOf: (id: string) => number,
-  config: Config,
-): WireOutcome[] | Promise<WireOutcome[]> {
-  if (!outcomes.some((outcome) => "enqueue" in outcome)) return outcomes.map((outcome) => toWire(outcome, seqOf));
-  return Promise.all(
-    outcomes.map(async (outcome) => {
-      if (outcome.outcome !== "completed" || !outcome.enqueue?.length) return toWire(outcome, seqOf);
-      const resolved = await resolveFollowUps(config, outcome.enqueue);
-      if (resolved.ok) return { ...toWire(outcome, seqOf), enqueue: resolved.groups };
-      const { id, fence } = outcome;
-      return toWire({ id, fence, outcome: "failed", error: resolved.error }, seqOf);
-    }),
-  );
-}
-
-function toTuple({ at, level, message, fields }: LogLine): LogTuple {
-  return [Date.parse(at), level, message, fields];
-}
-
-function toWire(outcome: Outcome, seqOf: (id: string) => number): WireOutcome {
-  const seq = seqOf(outcome.id);
-  if (outcome.outcome !== "completed") {
-    const { id: _id, ...rest } = outcome;
-    return { seq, ...rest };
-  }
-  const { fence, result, reason } = outcome;
-  const wire: WireOutcome = {
-    seq,
-    fence,
-    outcome: "completed",
-    result: result === undefined ? null : JSON.stringify(result),
-  };
-  if (reason !== undefined) wire.reason = reason;
-  return wire;
 }
 
 /** Jobs of one request were accepted in the same instant: most instants in a row are one. */
@@ -116,7 +132,8 @@ function timeLeft({ timeoutMs, deadlineAt }: StoredOptions, now: number): number
   return deadlineAt === null ? timeoutMs : Math.max(1, Math.min(timeoutMs, deadlineAt - now));
 }
 
-function leasedJobs(prefix: string, text: string, now: number): LeasedJob[] {
+/** Jobs as a worker gets them; `text` is JSON of an array of `LeasedTuple`. */
+export function leasedJobs(prefix: string, text: string, now: number): LeasedJob[] {
   const tuples = JSON.parse(text) as LeasedTuple[];
   // Jobs of one request share their options: they are parsed once in a row.
   let optionsText = "";

@@ -19,7 +19,7 @@ export const newJob = z.strictObject({
   backoff: backoff.optional().describe("How long to wait before the next try; default 1 min, 2, 4 … up to 6 h."),
   timeout: duration("1s", "7d")
     .optional()
-    .describe("Time for one attempt; default 5m. Over 13m needs a remote worker."),
+    .describe("Time for one attempt; default 5m. Over 13m is for remote workers."),
   expiresIn: duration("1ms", "3660d").optional().describe("Not started by then: cancelled with reason `expired`."),
   tags: tags.optional(),
   meta: meta.optional().describe("Shown with the job and handed to the handler."),

@@ -25,12 +25,26 @@ export type Body = { ok: true; value: unknown; bytes: Uint8Array } | Refused;
 
 /** Reads and parses the body of a request. Never throws, whatever was sent. */
 export async function readJson(request: Request, options: { optional: boolean }): Promise<Body> {
-  const wrongType = checkMediaType(request, options.optional);
+  const read = await readText(request, options);
+  if (!read.ok) return read;
+  const { value: text, bytes } = read;
+  return text === "" && options.optional ? { ok: true, value: undefined, bytes } : parseBody(text, bytes);
+}
+
+/** The body as text, for those who parse it by rules of their own. */
+export async function readText(
+  request: Request,
+  { optional }: { optional: boolean },
+): Promise<{ ok: true; value: string; bytes: Uint8Array } | Refused> {
+  const wrongType = checkMediaType(request, optional);
   if (wrongType) return wrongType;
   const bytes = await readBytes(request);
   if (!(bytes instanceof Uint8Array)) return bytes;
-  if (bytes.length === 0 && options.optional) return { ok: true, value: undefined, bytes };
-  return parseBody(bytes);
+  try {
+    return { ok: true, value: new TextDecoder("utf-8", { fatal: true }).decode(bytes), bytes };
+  } catch {
+    return refuse("invalid_request", "The body is not UTF-8: some of its bytes are no characters.");
+  }
 }
 
 function checkMediaType(request: Request, optional: boolean): Refused | null {
@@ -97,13 +111,7 @@ function joined(chunks: Uint8Array[], length: number): Uint8Array {
   return all;
 }
 
-function parseBody(bytes: Uint8Array): Body {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return refuse("invalid_request", "The body is not UTF-8: some of its bytes are no characters.");
-  }
+function parseBody(text: string, bytes: Uint8Array): Body {
   if (isDeeperThan(text, MAX_BODY_DEPTH)) {
     return refuse("invalid_request", `The body nests more than ${MAX_BODY_DEPTH} arrays and objects into each other.`);
   }
@@ -140,6 +148,24 @@ function unholdable(value: unknown, path: string): { path: string; message: stri
     if (wrong) return wrong;
   }
   return null;
+}
+
+/** A number that may be too large to count with. */
+const LARGE = /[eE]\+?\d{3}|\d{309}/;
+
+/** Whether a number of `value`, which `text` says, became infinite: written again, it would be null. */
+export function holdsInfinity(text: string, value: unknown): boolean {
+  if (!LARGE.test(text)) return false;
+  let infinite = false;
+  try {
+    JSON.stringify(value, (_key, member) => {
+      infinite ||= member === Number.POSITIVE_INFINITY || member === Number.NEGATIVE_INFINITY;
+      return member;
+    });
+  } catch {
+    // Too deep to be written: whoever takes it finds out.
+  }
+  return infinite;
 }
 
 const MAX_KEY_CHARS = 100;

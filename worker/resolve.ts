@@ -15,7 +15,7 @@ import { askFlow } from "./flow.ts";
 import { pathOf } from "./issues.ts";
 import { holdsLoneSurrogate, isDeeperThan, joinPath, MAX_BODY_BYTES, MAX_DEPTH, utf8Bytes } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
-import { type Draft, draftTemplate, makeTemplate, refuseField } from "./template.ts";
+import { type Draft, draftTemplate, makeTemplate, refuseField, refuseTimeout } from "./template.ts";
 
 export const MAX_JOBS = 1_000;
 /** A job's record must fit a row of the object, which holds 2 MB, with its error and attempts beside the payload. */
@@ -91,7 +91,8 @@ export function beginJobs(
     const { task } = drafted;
     if (drafted.queue === null) {
       queue ??= task.queue;
-      const elsewhere = refuseQueue(config, input.queue, queue, task, where);
+      const elsewhere =
+        refuseQueue(config, input.queue, queue, task, where) ?? refuseTimeout(config, queue, drafted, where);
       if (elsewhere) return elsewhere;
       drafted.queue = queue;
     }

@@ -6,7 +6,7 @@
 import { parseDuration } from "../client/duration.ts";
 import type { NewJob } from "../client/types.ts";
 import type { JobTemplate } from "../client/wire.ts";
-import { type Config, type KnownTask, PUSH_TIMEOUT_MS } from "./config.ts";
+import { type Config, type KnownTask, PUSH_TIMEOUT_MS, pushes } from "./config.ts";
 import { type FlowCall, type OwnFlow, ownFlow, resolveFlow } from "./flow.ts";
 import type { Wrong } from "./flow-fields.ts";
 import { MAX_AHEAD_MS, parseInstant } from "./instant.ts";
@@ -78,15 +78,12 @@ function textOf(date: Date): string {
 
 /** What no field alone can tell. */
 function contradiction(options: CheckedJob, now: number): Wrong | null {
-  const { runAt, delay, timeout, tags, meta } = options;
+  const { runAt, delay, tags, meta } = options;
   if (runAt !== undefined && delay !== undefined) {
     return { path: "delay", message: "stands beside runAt: give one of them" };
   }
   if (runAt !== undefined && parseInstant(runAt)! > now + MAX_AHEAD_MS) {
     return { path: "runAt", message: "is more than 366 days ahead" };
-  }
-  if (timeout !== undefined && parseDuration(timeout) > PUSH_TIMEOUT_MS) {
-    return { path: "timeout", message: "is over 13m, which needs a remote worker: not built yet" };
   }
   for (const [path, value] of Object.entries({ tags, meta })) {
     if (value !== undefined && holdsLoneSurrogate(JSON.stringify(value))) {
@@ -94,6 +91,13 @@ function contradiction(options: CheckedJob, now: number): Wrong | null {
     }
   }
   return null;
+}
+
+/** Whether a job's attempt may take longer than the consumer Worker lives that would run it. */
+export function refuseTimeout(config: Config, queue: string, { base }: Draft, where: string): Refused | null {
+  if (base.timeoutMs <= PUSH_TIMEOUT_MS || !pushes(config, queue, base.task)) return null;
+  const message = `is over 13m, and queue "${queue}" runs task "${base.task}" in a consumer Worker, which takes no longer: longer attempts are for remote workers, of a queue with delivery "pull", or "both" where the Worker has no handler`;
+  return refuseField({ path: "timeout", message }, where);
 }
 
 function refuseTask(config: Config, name: string, where: string): Refused {

@@ -12,9 +12,10 @@ import type { Caller } from "../caller.ts";
 import type { Config } from "../config.ts";
 import type { HistoryReads } from "../history-reads.ts";
 import { errorsOf, pathOf } from "../issues.ts";
-import { readJson } from "../json.ts";
+import { readJson, readText } from "../json.ts";
 import type { Log } from "../log.ts";
 import { type Refused, refuse } from "../problem.ts";
+import type { Keyring } from "../tokens/keys.ts";
 
 /** What routes may use. */
 export interface Services {
@@ -26,6 +27,12 @@ export interface Services {
   /** Opens a WebSocket to that object: its answer, 101 with `webSocket` where all is well. */
   upgrade(queue: string, path: string, headers?: Record<string, string>): Promise<Response>;
   history(): HistoryReads;
+  /** The keys that sign tokens. */
+  keys(): Promise<Keyring | Refused>;
+  /** This isolate knows at once that a token is revoked; others do within a minute. */
+  revoked(id: string): void;
+  /** How many requests this isolate has refused, by code. */
+  refused: ReadonlyMap<ErrorCode, number>;
   /** Goes on with work after the answer, for at most 30 s. It must not reject. */
   background(work: Promise<void>): void;
   requestId: string;
@@ -71,8 +78,11 @@ export interface Route<Params extends z.ZodType, Query extends z.ZodType, Body e
   asksReach?: true;
   params: Params;
   query: Query;
-  /** Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract. */
-  body?: { schema: Body; optional?: boolean; checked?: false; media?: string };
+  /**
+   * Absent: a body is not read. `checked: false`: the route looks into it itself, the schema is for the contract; with
+   * `text` it is handed over as text, to be parsed there too.
+   */
+  body?: { schema: Body; optional?: boolean; checked?: false; text?: true; media?: string };
   headers?: z.ZodObject;
   answers: { [status: number]: { description: string; schema?: z.ZodType; media?: string } };
   errors: ErrorCode[];
@@ -110,7 +120,8 @@ export async function serve(
   if (!query.ok) return query;
   const beyond = route.asksReach ? null : refuseReach(services.caller, targetOf(route, path.value, query.value));
   if (beyond) return beyond;
-  const body = route.body ? await readJson(request, { optional: route.body.optional === true }) : noBody;
+  const read = route.body?.text ? readText : readJson;
+  const body = route.body ? await read(request, { optional: route.body.optional === true }) : noBody;
   if (!body.ok) return body;
   const checked =
     route.body && route.body.checked !== false ? check(route.body.schema, body.value, "The body is not valid.") : body;

@@ -1,0 +1,112 @@
+/**
+ * The exchange over HTTP: what a remote worker says and is told, held back for a while where there is nothing to tell.
+ *
+ * @module
+ */
+import { parseDuration } from "../../client/duration.ts";
+import type { ConnectFrame, ExchangeRequest, ExchangeResponse } from "../../client/types.ts";
+import { GRANT_HEADER, type Grant, writeGrant } from "../../durable-objects/queue-object.ts";
+import { WORKERS } from "../caller.ts";
+import { declaredQueue } from "../config.ts";
+import { exchange } from "../exchange.ts";
+import { parseExchange } from "../exchange-read.ts";
+import { exchangeRequest, exchangeResponse } from "../exchange-schema.ts";
+import { type Refused, refuse } from "../problem.ts";
+import { undeclared } from "../resolve.ts";
+import { queueParams } from "../schemas.ts";
+import { ok, route, type Services } from "./route.ts";
+
+export const exchangeJobs = route({
+  method: "post",
+  path: "/v1/queues/{queue}/exchange",
+  roles: WORKERS,
+  summary: "As a worker: settle what ended, renew the lease, and get what is next",
+  params: queueParams,
+  body: { schema: exchangeRequest, checked: false, text: true },
+  answers: { 200: { description: "What it is to do now.", schema: exchangeResponse } },
+  errors: ["forbidden", "not_found", "conflict", "payload_too_large", "unsupported_media_type"],
+  async handle(call) {
+    const { queue } = call.params;
+    const refused = refuseWorkers(call, queue);
+    if (refused) return refused;
+    const parsed = parseExchange(call.body as unknown as string);
+    if (!parsed.ok) return parsed;
+    const run = (input: Parameters<ReturnType<Services["stub"]>["exchange"]>[0]) => call.stub(queue).exchange(input);
+    const via = { queue, partition: 0, channel: null, may: grantOf(call), standing: false, run };
+    const done = await exchange(call.config, via, parsed.value);
+    if (!done.ok) return done;
+    const waitMs = done.wait === null ? 0 : parseDuration(done.wait);
+    const asked = parsed.value as ExchangeRequest;
+    if (waitMs === 0 || !wants(asked) || says(done.response)) return ok(done.response);
+    return { ...ok(await hold(call, queue, asked, done.response, waitMs)), held: true };
+  },
+});
+
+/** Whether remote workers may come for jobs of a queue; null: they may. */
+export function refuseWorkers({ config }: Services, queue: string): Refused | null {
+  const declared = declaredQueue(config, queue);
+  if (!declared) return refuse("not_found", undeclared(config, queue));
+  if (declared.delivery !== "push") return null;
+  const detail = `Queue "${queue}" takes no remote workers: its jobs run in the Worker. Set its delivery to "pull" or "both" in "queues" of createMillrace.`;
+  return refuse("conflict", detail);
+}
+
+/** What the caller's token lets it do as a worker. */
+export function grantOf({ caller }: Services): Grant {
+  const { tasks, queues, name } = caller;
+  return { tasks: tasks && [...tasks], queues: queues && [...queues], name };
+}
+
+/** Opens a socket for a worker at the queue's object; null where it takes none. */
+export async function openSocket(call: Services, queue: string): Promise<WebSocket | null> {
+  const opened = await call.upgrade(queue, "/connect", { [GRANT_HEADER]: writeGrant(grantOf(call)) });
+  return opened.webSocket;
+}
+
+function wants({ want, gather }: ExchangeRequest): boolean {
+  return want + (gather?.want ?? 0) > 0;
+}
+
+function says({ jobs, lost, refused, cancel }: ExchangeResponse): boolean {
+  return jobs.length + lost.length + refused.length + cancel.length > 0;
+}
+
+/**
+ * Answers when there is something to tell, or with nothing at the end of the time: stands at the object by a socket of
+ * its own and says the same again, which changes nothing twice. The object may sleep meanwhile.
+ *
+ * A worker that holds jobs is answered within a third of its lease, to renew it in time. What is told and does not
+ * reach the worker is granted again with its next exchange.
+ */
+async function hold(
+  call: Services & { request: Request },
+  queue: string,
+  asked: ExchangeRequest,
+  first: ExchangeResponse,
+  waitMs: number,
+): Promise<ExchangeResponse> {
+  const socket = await openSocket(call, queue);
+  if (!socket) return first;
+  const mostMs = asked.holding.length > 0 ? Math.min(waitMs, first.leaseMs / 3) : waitMs;
+  let latest = first;
+  return new Promise((resolve) => {
+    const answer = (response: ExchangeResponse) => {
+      clearTimeout(timer);
+      socket.close(1000);
+      resolve(response);
+    };
+    const timer = setTimeout(() => answer(latest), mostMs);
+    for (const end of ["close", "error"] as const) socket.addEventListener(end, () => answer(latest));
+    call.request.signal?.addEventListener("abort", () => answer(latest));
+    socket.addEventListener("message", ({ data }) => {
+      const frame = JSON.parse(String(data)) as ConnectFrame;
+      if (frame.type === "push") return answer({ ...latest, jobs: frame.jobs, cancel: frame.cancel });
+      if (frame.type === "problem") return answer(latest);
+      const { type: _type, ...response } = frame;
+      latest = response;
+      if (says(latest)) answer(latest);
+    });
+    socket.accept();
+    socket.send(JSON.stringify({ ...asked, settle: [], progress: [], logs: [] }));
+  });
+}
