@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { HistoryPort, Parcel, ParcelReply, Ticket } from "../client/wire.ts";
-import type { CodeSchedules, CodeSettings, Storage } from "./engine/ports.ts";
+import type { Handout, HistoryPort, Parcel, ParcelReply, QueueMetrics, Ticket } from "../client/wire.ts";
+import type { CodeSchedules, CodeSettings, StandingWant, Storage } from "./engine/ports.ts";
 
 export interface ShellPorts {
   queue: string;
@@ -20,6 +20,10 @@ export interface ShellPorts {
   /** Hands follow-up jobs to the object of another queue. May throw; what is not answered is sent again. */
   deliver(queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
   history: HistoryPort;
+  /** Whether tickets bring workers for jobs of a task. Absent: of every task. */
+  pushes?(task: string): boolean;
+  /** Absent: no session has a socket. */
+  sockets?: SocketPort;
   now(): number;
   random(): number;
   /** Settles like `promise`, or rejects after `ms`: what never answers must not hold anything up. */
@@ -28,4 +32,19 @@ export interface ShellPorts {
   background(work: Promise<void>): void;
   /** One line for the operator. */
   log(level: "info" | "warn" | "error", event: string, fields: Record<string, unknown>): void;
+}
+
+/** The sockets of sessions that can be told. Nothing here throws or waits. */
+export interface SocketPort {
+  /** Whether the session has a socket that was heard lately. */
+  alive(session: string): boolean;
+  /** What each session with a socket wants, also after a wake. */
+  standing(): StandingWant[];
+  /** Sends each handout, and notes what its session wants from now on. Answers the sessions that cannot be told any more. */
+  tell(handouts: Handout[], standing: ReadonlyMap<string, StandingWant>): string[];
+  /** Closes the sockets of sessions that gave no sign of life. */
+  silence(sessions: string[]): void;
+  figures(): Pick<QueueMetrics, "framesRefused" | "socketsDropped"> & {
+    sockets: { workers: number; watchers: number };
+  };
 }

@@ -20,12 +20,14 @@ import type {
 } from "../client/wire.ts";
 import type { CodeSchedules, CodeSettings } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
-import type { Remote } from "./remote.ts";
+import { GRANT_HEADER, type Remote } from "./remote.ts";
 import { QueueShell } from "./shell.ts";
+import { attachmentOf, Sockets } from "./sockets.ts";
 import { durableStorage } from "./storage.ts";
+import { WorkerSockets } from "./worker-sockets.ts";
 
 export type { Grant, Remote, Where } from "./remote.ts";
-export { GRANT_HEADER } from "./remote.ts";
+export { GRANT_HEADER, writeGrant } from "./remote.ts";
 
 /** What the Worker closes the class over. */
 export interface QueueObjectOptions<Env> {
@@ -37,8 +39,9 @@ export interface QueueObjectOptions<Env> {
   sendTickets(env: Env, tickets: Ticket[]): Promise<void>;
   /** Hands parcels to the object of another queue. */
   deliver(env: Env, queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
-  /** Absent: no socket of a worker is accepted. */
-  remote?: Remote;
+  /** Whether tickets bring workers for jobs of a task. Absent: of every task. */
+  pushes?(queue: string, task: string): boolean;
+  remote: Remote;
   log: ShellPorts["log"];
 }
 
@@ -47,14 +50,43 @@ export function objectName(queue: string, partition: number): string {
   return `${queue}:${partition}`;
 }
 
+interface Parts {
+  shell: QueueShell;
+  sockets: Sockets;
+  workers: WorkerSockets;
+}
+
 /** What of the object is the same for every Worker: each call goes to the shell. */
 class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTextRpc {
   readonly #shell: QueueShell;
+  readonly #sockets: Sockets;
+  readonly #workers: WorkerSockets;
 
-  constructor(ctx: DurableObjectState, env: Env, shell: QueueShell) {
+  constructor(ctx: DurableObjectState, env: Env, { shell, sockets, workers }: Parts) {
     super(ctx, env);
     this.#shell = shell;
+    this.#sockets = sockets;
+    this.#workers = workers;
     ctx.blockConcurrencyWhile(() => shell.start());
+  }
+
+  /** Upgrades of the Worker, which has looked who asks: `/connect` of a remote worker. Nobody else can reach an object. */
+  override fetch(request: Request) {
+    if (request.headers.get("upgrade") !== "websocket") return new Response("A WebSocket is needed", { status: 426 });
+    const { pathname } = new URL(request.url);
+    if (pathname === "/connect") return this.#workers.accept(request.headers.get(GRANT_HEADER));
+    return new Response(`There is no ${pathname}`, { status: 404 });
+  }
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer) {
+    if (attachmentOf(socket)?.kind === "worker") return this.#workers.message(socket, message, this.#shell);
+    this.#sockets.heard(socket);
+  }
+  override webSocketClose(socket: WebSocket) {
+    this.#workers.gone(socket, this.#shell);
+    this.#sockets.end(socket);
+  }
+  override webSocketError(socket: WebSocket) {
+    this.#workers.gone(socket, this.#shell);
   }
 
   override alarm() {
@@ -78,8 +110,8 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
     const { jobs, ...rest } = reply;
     return { reply: JSON.stringify(rest), jobs };
   }
-  get(seq: number) {
-    return this.#shell.get(seq);
+  get(seq: number, logs?: boolean) {
+    return this.#shell.get(seq, logs);
   }
   list(input: ListInput) {
     return this.#shell.list(input);
@@ -156,12 +188,20 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
 export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
   return class QueueObject extends QueueMethods<Env> {
     constructor(ctx: DurableObjectState, env: Env) {
-      super(ctx, env, new QueueShell(ports(ctx, env, options)));
+      super(ctx, env, partsOf(ctx, env, options));
     }
   };
 }
 
-function ports<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptions<Env>): ShellPorts {
+function partsOf<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptions<Env>): Parts {
+  const base = portsOf(ctx, env, options);
+  const { queue, partition, now, log } = base;
+  const sockets = new Sockets(ctx, now);
+  const workers = new WorkerSockets({ where: { queue, partition }, sockets, remote: options.remote, log });
+  return { shell: new QueueShell({ ...base, sockets: workers }), sockets, workers };
+}
+
+function portsOf<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptions<Env>): ShellPorts {
   const name = ctx.id.name ?? "";
   const colon = name.lastIndexOf(":");
   if (colon < 1) throw new Error(`A queue's object is reached by its name "<queue>:<partition>": got "${name}"`);
@@ -172,6 +212,7 @@ function ports<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptio
     storage: durableStorage(ctx.storage),
     settings: options.settings(queue),
     schedules: options.schedules?.(queue),
+    pushes: (task) => options.pushes?.(queue, task) ?? true,
     alarm: {
       get: () => ctx.storage.getAlarm(),
       set: (at) => {

@@ -9,6 +9,7 @@ import { Engine } from "./engine/engine.ts";
 import { isForgotten, remember } from "./engine/forget.ts";
 import * as operate from "./engine/operate.ts";
 import type { Effects, Tx } from "./engine/ports.ts";
+import { leave } from "./engine/standing.ts";
 import { Flusher } from "./flusher.ts";
 import type { ShellPorts } from "./ports.ts";
 
@@ -26,7 +27,7 @@ export class Runner {
   armedAt: number | null = null;
   #registering: Promise<void> | null = null;
 
-  constructor(ports: ShellPorts, engine: Engine = new Engine(ports)) {
+  constructor(ports: ShellPorts, engine: Engine = engineOf(ports)) {
     this.#ports = ports;
     this.#engine = engine;
     this.flusher = new Flusher(
@@ -59,10 +60,11 @@ export class Runner {
     return this.look(() => true) ?? false;
   }
 
-  /** Runs a verb, sets the alarm in the same turn, and sends tickets and parcels after the answer; says whether a flush is due. */
+  /** Runs a verb, sets the alarm and tells sessions in the same turn, and sends tickets and parcels after the answer; says whether a flush is due. */
   #commit<Result>(verb: (tx: Tx) => Result): { result: Result; flush: boolean } {
     const { result, effects } = this.#engine.write(this.#ports.now(), verb);
     this.arm(effects.wakeAt);
+    this.#tell(effects);
     if (effects.tickets.length > 0) this.#ports.background(this.#send(effects.tickets));
     if (effects.deliver) this.#ports.background(this.#courier.deliver());
     return { result, flush: effects.flush };
@@ -77,6 +79,16 @@ export class Runner {
     if (armed !== null && armed <= wanted) return;
     this.#ports.alarm.set(wanted);
     this.armedAt = wanted;
+  }
+
+  /** What is sent leaves the object once the commit is durable. */
+  #tell({ handouts, silent }: Effects): void {
+    const { sockets } = this.#ports;
+    if (!sockets || handouts.length + silent.length === 0) return;
+    sockets.silence(silent);
+    this.look((tx) => {
+      for (const session of sockets.tell(handouts, tx.books.standing)) leave(tx, session);
+    });
   }
 
   /** A ticket that cannot be sent counts as sent: it is found missing, and sent again, at the alarm. */
@@ -114,4 +126,10 @@ export class Runner {
       this.#ports.log("warn", "register_failed", { queue, error: String(error) });
     }
   }
+}
+
+function engineOf(ports: ShellPorts): Engine {
+  const { sockets } = ports;
+  if (!sockets) return new Engine(ports);
+  return new Engine({ ...ports, standing: () => sockets.standing(), alive: (session) => sockets.alive(session) });
 }

@@ -41,10 +41,11 @@ import { listKeys, pauseKey, trimClosures } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
 import * as operate from "./engine/operate.ts";
 import { rollupBetween, trimOutbox } from "./engine/outbox.ts";
-import type { Tx } from "./engine/ports.ts";
+import type { StandingWant, Tx } from "./engine/ports.ts";
 import { trimKeys } from "./engine/requests.ts";
 import * as schedules from "./engine/schedules.ts";
 import { DEFAULT_SETTINGS } from "./engine/settings.ts";
+import { leave, standingWant } from "./engine/standing.ts";
 import { readyCount } from "./engine/tally.ts";
 import { trimUniques } from "./engine/unique.ts";
 import { nextDue, wake } from "./engine/wake.ts";
@@ -83,14 +84,25 @@ export class QueueShell implements QueueRpc {
     return this.#runner.run((tx) => exchange(tx, input));
   }
 
+  /** What a session wants after its exchange; of a queue that nothing was ever written to, all that it asked for. */
+  standing(input: ExchangeInput): StandingWant | null {
+    if (!this.#runner.exists()) return standingWant(input, input.want);
+    return this.#runner.look((tx) => tx.books.standing.get(input.session) ?? null);
+  }
+
+  /** A session can be told nothing any more. */
+  leave(session: string): void {
+    this.#runner.look((tx) => leave(tx, session));
+  }
+
   async deliver(parcels: Parcel[]): Promise<ParcelReply[]> {
     const replies = this.#runner.run((tx) => takeParcels(tx, parcels));
     if (replies.some(({ ok }) => ok)) await this.#runner.register();
     return replies;
   }
 
-  async get(seq: number): Promise<JobRecord | "deleted" | null> {
-    return this.#runner.look((tx) => get(tx, seq));
+  async get(seq: number, logs = false): Promise<JobRecord | "deleted" | null> {
+    return this.#runner.look((tx) => get(tx, seq, logs));
   }
 
   async list(input: ListInput): Promise<ListReply> {
@@ -115,7 +127,10 @@ export class QueueShell implements QueueRpc {
   }
 
   async describe(): Promise<QueueDescription | null> {
-    return this.#runner.look((tx) => (isForgotten(tx) ? null : describe(tx, this.#runner.armedAt)));
+    const described = this.#runner.look((tx) => (isForgotten(tx) ? null : describe(tx, this.#runner.armedAt)));
+    if (!described || !this.#ports.sockets) return described;
+    const { sockets, ...counted } = this.#ports.sockets.figures();
+    return { ...described, sockets, metrics: { ...described.metrics, ...counted } };
   }
 
   async pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>> {

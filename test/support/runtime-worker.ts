@@ -7,8 +7,10 @@
 import type { HistoryPort, Parcel, ParcelReply, QueueRpc, Ticket } from "../../client/wire.ts";
 import type { CodeSchedules } from "../../durable-objects/engine/ports.ts";
 import { createQueueObject, type QueueObjectOptions } from "../../durable-objects/queue-object.ts";
+import { readConfig } from "../../worker/config.ts";
 import { createHistory } from "../../worker/history/write.ts";
 import { createMillrace } from "../../worker/millrace.ts";
+import { createRemote } from "../../worker/remote.ts";
 import { TASKS } from "./tasks.ts";
 
 export interface Env {
@@ -36,6 +38,8 @@ export const faults = {
   ticketsSent: [] as Ticket[],
   /** Runs instead of handing parcels to the other faulty queue; `real` does that. */
   deliver: null as ((to: string, real: () => Promise<ParcelReply[]>) => Promise<ParcelReply[]>) | null,
+  /** Awaited before a frame of a socket is read. */
+  frame: null as ((text: string) => Promise<void>) | null,
   /** Settings that code gives to every faulty queue. */
   settings: {} as ReturnType<QueueObjectOptions<Env>["settings"]>,
   /** Schedules that code declares for every faulty queue. */
@@ -43,12 +47,16 @@ export const faults = {
   logged: [] as { event: string; [field: string]: unknown }[],
   rowsWritten: 0,
   alarmsSet: 0,
+  /** Constructor runs. */
+  built: 0,
 };
 
 export function mend(): void {
-  Object.assign(faults, { history: {}, tickets: null, deliver: null, settings: {}, schedules: undefined });
-  Object.assign(faults, { ticketsSent: [], logged: [], rowsWritten: 0, alarmsSet: 0 });
+  Object.assign(faults, { history: {}, tickets: null, deliver: null, frame: null, settings: {}, schedules: undefined });
+  Object.assign(faults, { ticketsSent: [], logged: [], rowsWritten: 0, alarmsSet: 0, built: 0 });
 }
+
+const remote = createRemote(readConfig({ tasks: TASKS, queues: { "*": {} } }));
 
 const Base = createQueueObject<Env>({
   settings: () => faults.settings,
@@ -63,6 +71,13 @@ const Base = createQueueObject<Env>({
     const real = () => stub.deliver(parcels);
     return faults.deliver ? faults.deliver(queue, real) : real();
   },
+  remote: {
+    ...remote,
+    async exchange(...args) {
+      await faults.frame?.(args[2]);
+      return remote.exchange(...args);
+    },
+  },
   log: (level, event, fields) => {
     faults.logged.push({ level, event, ...fields });
   },
@@ -72,6 +87,7 @@ const Base = createQueueObject<Env>({
 export class FaultyQueue extends Base {
   constructor(ctx: DurableObjectState, env: Env) {
     meter(ctx.storage);
+    faults.built += 1;
     super(ctx, env);
   }
 }
