@@ -102,15 +102,29 @@ export function endJobs(
   held: { session: string; worker: string } | null,
   ends: End[],
 ): void {
-  const keep = setting(tx.books, "historyCompleted");
   for (const end of ends) assertEdge(verb, from, end.to);
+  const unkept = unkeptOf(tx, ends);
   for (const [kind, group] of [
-    ["result", keep === "none" ? ends.filter((end) => end.to === "completed") : []],
-    ["history", keep === "none" ? ends.filter((end) => end.to !== "completed") : ends],
+    ["result", ends.filter(({ seq }) => unkept.has(seq))],
+    ["history", ends.filter(({ seq }) => !unkept.has(seq))],
   ] as const) {
     for (const chunk of chunks(group, (end) => chunkBytes(end.bytes), FLUSH_JOBS))
       endChunk(tx, kind, from, held, chunk);
   }
+}
+
+/**
+ * Completions that the history is not to have. That of a job that had ended before is kept: else the history would show
+ * its old end, now or when a batch that was sent before comes late.
+ */
+function unkeptOf(tx: Tx, ends: End[]): Set<number> {
+  const completed = ends.filter(({ to }) => to === "completed").map(({ seq }) => seq);
+  if (completed.length === 0 || setting(tx.books, "historyCompleted") !== "none") return new Set();
+  const rows = tx.sql.exec(
+    "SELECT jobs.seq FROM json_each(?) AS e CROSS JOIN jobs ON jobs.seq = e.value WHERE jobs.reopened_fence = 0",
+    JSON.stringify(completed),
+  );
+  return new Set(rows.map(({ seq }) => Number(seq)));
 }
 
 function endChunk(

@@ -21,9 +21,6 @@ import {
 import type { Row, Tx } from "./ports.ts";
 import { mergeRollup } from "./rollup.ts";
 
-/** The fence of a job that was claimed once, and ended. */
-const FENCE_OF_ONE_ATTEMPT = 2;
-
 /** Takes the next outbox id, for a row of so many jobs, and notes that they wait to be flushed. */
 export function noteOutboxRow(tx: Tx, jobs: number): number {
   const { outbox } = tx.books;
@@ -100,19 +97,7 @@ export function nextFlush(
     if (kind === "history") records.push(String(body));
     if (kind === "delete") deletes.push(...(JSON.parse(String(body)) as [number, number][]));
   }
-  if (rows.some(({ kind }) => kind === "result")) deletes.push(...earlierForms(tx, flushedUpto, upto));
   return { upto, ids, records, deletes, rollup: nextRollup(tx, upto) };
-}
-
-/** Jobs that are not kept, but of which the history may hold an earlier end: one that was reopened has a higher fence. */
-function earlierForms(tx: Tx, after: number, upto: number): [number, number][] {
-  const rows = tx.sql.exec(
-    `SELECT e.value ->> 0 AS seq, e.value ->> 1 AS fence FROM outbox AS o, json_each(o.body) AS e
-     WHERE o.id > ? AND o.id <= ? AND o.kind = 'result' AND e.value ->> 1 > ${FENCE_OF_ONE_ATTEMPT}`,
-    after,
-    upto,
-  );
-  return rows.map(({ seq, fence }): [number, number] => [Number(seq), Number(fence)]);
 }
 
 /** A lone end waits for company: its counts would cost as much as its history. */

@@ -161,8 +161,6 @@ export class Site {
         const gone = (this.history.forgotten.get(seq) ?? -1) >= fence;
         if (!gone && (this.history.rows.get(seq)?.fence ?? -1) < fence) return false;
       }
-      // What is not kept takes its earlier ends out of the history.
-      if (row.kind === "result" && row.entries.some(([seq]) => this.history.rows.has(seq))) return false;
       for (const [seq, fence] of row.kind === "delete" ? row.entries : []) {
         if ((this.history.forgotten.get(seq) ?? -1) < fence) return false;
       }

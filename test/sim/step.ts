@@ -168,7 +168,9 @@ export class Step {
     }
     const [, fence, task, state, reason] = entry;
     model.expect(fence === before.fence + 1, "fence", () => `job ${job.seq}/${before.fence} ended at fence ${fence}`);
-    model.end(job, task, { fence, state, kept: row.kind === "history" });
+    const kept = row.kind === "history";
+    model.expect(kept || job.ends.length === 0, "history", () => `job ${job.seq} has its old end in the history`);
+    model.end(job, task, { fence, state, kept });
     if (before.state === "running") this.#attempts.ended(job, before, { state, reason }, null);
     else if (reason === "expired") {
       const due = before.expires_at !== null && before.expires_at <= this.#now;
