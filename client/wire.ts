@@ -341,17 +341,21 @@ export type Entry = [
   createdAt: number,
   finishedAt: number,
   body: string,
+  /** As in `JobRecord`: not within the body, so that lists of the history need not read them. */
+  logs?: string | null,
 ];
 
 export function entryOf(record: JobRecord): Entry {
   const { seq, fence, task, state, createdAt, finishedAt } = record;
-  return [seq, fence, task, state, createdAt, finishedAt!, JSON.stringify(ENTRY_BODY.map((field) => record[field]))];
+  const body = JSON.stringify(ENTRY_BODY.map((field) => record[field]));
+  const keys = [seq, fence, task, state, createdAt, finishedAt!, body] as const;
+  return record.logs ? [...keys, record.logs] : [...keys];
 }
 
-export function recordOf([seq, fence, task, state, createdAt, finishedAt, body]: Entry): JobRecord {
+export function recordOf([seq, fence, task, state, createdAt, finishedAt, body, logs]: Entry): JobRecord {
   const values = JSON.parse(body) as unknown[];
   const rest = Object.fromEntries(ENTRY_BODY.map((field, index) => [field, values[index]]));
-  return { seq, fence, task, state, createdAt, finishedAt, ...rest } as JobRecord;
+  return { seq, fence, task, state, createdAt, finishedAt, ...rest, ...(logs && { logs }) } as JobRecord;
 }
 
 /** Which jobs to list: newest accepted first, below `beforeSeq`. Filters are all optional (null). */
@@ -386,6 +390,8 @@ export interface QueueDescription {
   nextWakeAt: number | null;
   /** Finished jobs that have not reached the history yet. */
   outboxRows: number;
+  /** Open ones; absent where the object has none to count. */
+  sockets?: { workers: number; watchers: number };
   metrics: QueueMetrics;
 }
 
@@ -621,8 +627,8 @@ export interface QueueRpc {
   exchange(input: ExchangeInput): Promise<ExchangeReply>;
   /** Takes follow-up jobs of another queue: each parcel once, on its own. Called by objects. */
   deliver(parcels: Parcel[]): Promise<ParcelReply[]>;
-  /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: history may lag. */
-  get(seq: number): Promise<JobRecord | "deleted" | null>;
+  /** The job where the object still has it: live, or ended and not yet trimmed. `deleted`: history may lag. `logs`: with them. */
+  get(seq: number, logs?: boolean): Promise<JobRecord | "deleted" | null>;
   list(input: ListInput): Promise<ListReply>;
   cancel(seq: number): Promise<Reply<{ job: JobRecord }>>;
   retry(seq: number): Promise<Reply<{ job: JobRecord }>>;

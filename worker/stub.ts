@@ -19,7 +19,7 @@ export function overText(stub: Stub): QueueRpc {
       return { ...JSON.parse(reply), jobs };
     },
     deliver: (parcels) => stub.deliver(parcels),
-    get: (seq) => stub.get(seq),
+    get: (seq, logs) => stub.get(seq, logs),
     list: (input) => stub.list(input),
     cancel: (seq) => stub.cancel(seq),
     retry: (seq) => stub.retry(seq),

@@ -11,11 +11,11 @@ import { setting } from "./books.ts";
 import { chunks } from "./chunks.ts";
 import { laneOf } from "./lanes.ts";
 import { loadLeaving, passOn } from "./leave.ts";
-import { FLUSH_JOBS } from "./limits.ts";
+import { CHUNK_BYTES, FLUSH_JOBS } from "./limits.ts";
 import { appendAttempt } from "./move.ts";
 import { noteOutboxRow } from "./outbox.ts";
 import type { Tx } from "./ports.ts";
-import { chunkBytes } from "./record-size.ts";
+import { chunkBytes, fittingLogs } from "./record-size.ts";
 import { addEnd, cellOf, minuteOf } from "./rollup.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
@@ -36,6 +36,8 @@ export interface End {
   /** How the attempt that ends here is noted; null: no attempt ends. */
   outcome: string | null;
   attemptError: { name: string; message: string } | null;
+  /** What its logs become; null keeps them. */
+  logs: string | null;
   /** About how large the record is, at least. */
   bytes: number;
   runMs: number | null;
@@ -53,6 +55,7 @@ interface Columns {
   result: string;
   error: string;
   attempts: string;
+  logs: string;
 }
 
 const intoOutbox = (c: Columns): string => `
@@ -60,7 +63,8 @@ INSERT INTO outbox (id, kind, count, min_seq, max_seq, high_water, created_at, b
 SELECT ?4, ?5, count(*), min(jobs.seq), max(jobs.seq), ?6, ?7,
   json_group_array(json_array(jobs.seq, jobs.fence + 1, lanes.task, ${c.state}, jobs.created_at, ${NOW}, '' ||
     json_array(${c.reason}, jobs.priority, ${c.failures}, ${c.lapses}, jobs.payload, jobs.encoding, ${c.result},
-      ${c.error}, jobs.progress, ${c.attempts}, jobs.options, jobs.run_at, jobs.started_at, jobs.cancel_requested_at))),
+      ${c.error}, jobs.progress, ${c.attempts}, jobs.options, jobs.run_at, jobs.started_at, jobs.cancel_requested_at),
+    ${c.logs})),
   ?9,
   nullif(json_group_array(json_array(jobs.seq, jobs.created_at, jobs.request)) FILTER (WHERE jobs.request IS NOT NULL), '[]')
 FROM json_each(?1) AS e
@@ -77,6 +81,7 @@ const INTO_OUTBOX = intoOutbox({
   result: "e.value ->> 6",
   error: "coalesce(e.value ->> 7, jobs.error)",
   attempts: appendAttempt(NOW, "?8", "(e.value ->> 8)", "(e.value -> 9)"),
+  logs: "coalesce(e.value ->> 10, jobs.logs)",
 });
 
 /** The common case with little to read: plain completions. */
@@ -88,6 +93,7 @@ const COMPLETED_INTO_OUTBOX = intoOutbox({
   result: "e.value ->> 2",
   error: "jobs.error",
   attempts: appendAttempt(NOW, "?8", "'completed'", "'null'"),
+  logs: "coalesce(e.value ->> 3, jobs.logs)",
 });
 
 /** The plus: see MOVE. */
@@ -102,7 +108,10 @@ export function endJobs(
   held: { session: string; worker: string } | null,
   ends: End[],
 ): void {
-  for (const end of ends) assertEdge(verb, from, end.to);
+  for (const end of ends) {
+    assertEdge(verb, from, end.to);
+    if (chunkBytes(end.bytes) > CHUNK_BYTES) end.logs = fittingLogs(tx, end);
+  }
   const unkept = unkeptOf(tx, ends);
   for (const [kind, group] of [
     ["result", ends.filter(({ seq }) => unkept.has(seq))],
@@ -162,7 +171,8 @@ function endChunk(
   passOn(tx, leaving, (seq) => states.get(seq)!);
 }
 
-const plainRow = ({ seq, fence, result }: End): unknown[] => [seq, fence, result];
+const plainRow = ({ seq, fence, result, logs }: End): unknown[] =>
+  logs === null ? [seq, fence, result] : [seq, fence, result, logs];
 
 const fullRow = (e: End): unknown[] => [
   e.seq,
@@ -175,6 +185,7 @@ const fullRow = (e: End): unknown[] => [
   e.error,
   e.outcome,
   e.attemptError,
+  e.logs,
 ];
 
 /** The counts of these ends; those of the object's life grow by them. */

@@ -10,7 +10,6 @@
  */
 import type { ExchangeInput, ExchangeReply, Refusal, WireOutcome } from "../../client/wire.ts";
 import { type Held, type Session, setting } from "./books.ts";
-import { chunks } from "./chunks.ts";
 import { type Abilities, claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { areFollowUps, countFollowUps } from "./follow-ups.ts";
@@ -21,10 +20,11 @@ import {
   GATE_LINGER_MS,
   LINGER_MS,
   SETTLES_MAX,
-  utf8Bytes,
   VALUE_BYTES_MAX,
   WANT_MAX,
 } from "./limits.ts";
+import { type NewLogs, readLogs } from "./logs.ts";
+import { noteNews } from "./notes.ts";
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
@@ -42,9 +42,10 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   // Where it is not known what was refused, settling again changes nothing, and answers the same.
   const known = input.n === session.n ? session.refused : null;
   session.n = input.n;
-  const refused = known ?? settleAll(tx, session, input.settle);
+  const logs: NewLogs = known ? new Map() : readLogs(tx, session, input.logs);
+  const refused = known ?? settleAll(tx, session, input.settle, logs);
   session.refused = refused;
-  noteProgress(tx, session, input);
+  noteNews(tx, session, input.progress, logs);
 
   const { lost, again } = reconcile(session, input);
   promoteDue(tx);
@@ -121,7 +122,7 @@ function gather(tx: Tx, session: Session, input: ExchangeInput, most: number): H
 }
 
 /** Applies the outcomes that name a job which the session holds at its fence; answers why for each other one. */
-function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[]): Refused[] {
+function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[], logs: NewLogs): Refused[] {
   const refused: Refused[] = [];
   const accepted = new Map<number, WireOutcome>();
   for (const outcome of outcomes) {
@@ -136,7 +137,7 @@ function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[]): Refused[]
     }
   }
   tx.books.metrics.settlesRefused += refused.length;
-  if (accepted.size > 0) settle(tx, session, [...accepted.values()]);
+  if (accepted.size > 0) settle(tx, session, [...accepted.values()], logs);
   return refused;
 }
 
@@ -184,32 +185,6 @@ function settledBefore(tx: Tx, seq: number, fence: number): boolean {
   );
   return row?.settled === 1;
 }
-
-function noteProgress(tx: Tx, session: Session, input: ExchangeInput): void {
-  const notes = new Map<number, [seq: number, fence: number, text: string]>();
-  for (const { seq, fence, progress } of input.progress) {
-    if (session.held.get(seq)?.fence === fence) notes.set(seq, [seq, fence, JSON.stringify(progress ?? null)]);
-  }
-  for (const chunk of chunks([...notes.values()], ([, , text]) => text.length + NOTE_BYTES)) {
-    const json = JSON.stringify(chunk);
-    // It becomes part of the record, whose size is counted.
-    for (const { seq, bytes } of tx.sql.exec(BEFORE, json)) session.held.get(Number(seq))!.bytes -= Number(bytes);
-    for (const [seq, , text] of chunk) session.held.get(seq)!.bytes += utf8Bytes(text);
-    tx.sql.exec(NOTE, json, session.id);
-  }
-}
-
-/** About what a note takes besides its text. */
-const NOTE_BYTES = 40;
-
-const BEFORE = `
-SELECT jobs.seq, octet_length(progress) AS bytes FROM json_each(?1) AS e CROSS JOIN jobs ON jobs.seq = e.value ->> 0
-WHERE progress IS NOT NULL`;
-
-const NOTE = `
-UPDATE jobs SET progress = v.progress
-FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS progress FROM json_each(?1)) AS v
-WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND jobs.state = 'running' AND jobs.session = ?2`;
 
 /** Compares what the worker names with what the books say it holds. */
 function reconcile(session: Session, input: ExchangeInput) {

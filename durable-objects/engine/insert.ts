@@ -100,8 +100,9 @@ function countNew(tx: Tx, templates: Stored[], jobs: NewRow[]): void {
 
 const REOPEN = `
 INSERT INTO jobs (seq, lane, state, reason, priority, rank, wake_at, expires_at, fence, failures, lapses, created_at,
-  run_at, timeout_ms, reopened_fence, payload, encoding, options, error, attempts, ordering, ordering_rank, unique_key)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?6, ?10, ?8, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)`;
+  run_at, timeout_ms, reopened_fence, payload, encoding, options, error, attempts, ordering, ordering_rank, unique_key,
+  logs)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 0, 0, ?9, ?6, ?10, ?8, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)`;
 
 /**
  * Puts a finished job back in line: ready now, failures 0, fence one higher than any before. In the line of its
@@ -119,7 +120,7 @@ export function reopenJob(tx: Tx, record: JobRecord): void {
     REOPEN,
     ...[record.seq, lane, state, place?.blocked ? "ordering" : null, record.priority, tx.now, deadlineAt],
     ...[record.fence + 1, record.createdAt, options.timeoutMs, record.payload, record.encoding, record.options],
-    ...[record.error, record.attempts, ordering, place?.rank ?? null, unique?.key ?? null],
+    ...[record.error, record.attempts, ordering, place?.rank ?? null, unique?.key ?? null, record.logs ?? null],
   );
   if (place) tx.books.ordered += 1;
   tally(tx, null, { state, lane, retrying: false });

@@ -9,13 +9,19 @@ export const COLUMNS = `seq, fence, lanes.task AS task, state, reason, priority,
   NULL AS result, error, progress, attempts, options, created_at AS createdAt, run_at AS runAt,
   started_at AS startedAt, NULL AS finishedAt, cancel_requested_at AS cancelRequestedAt`;
 
-/** The job where the object still has it: live, or lately ended. */
-export function get(tx: Tx, seq: number): JobRecord | "deleted" | null {
-  return getLive(tx, seq) ?? findInOutbox(tx, seq);
+/** The job where the object still has it: live, or lately ended. `logs`: with what it logged. */
+export function get(tx: Tx, seq: number, logs = false): JobRecord | "deleted" | null {
+  const live = getLive(tx, seq, logs);
+  if (live) return live;
+  const ended = findInOutbox(tx, seq);
+  if (logs || ended === null || ended === "deleted") return ended;
+  const { logs: _, ...record } = ended;
+  return record;
 }
 
-export function getLive(tx: Tx, seq: number): JobRecord | null {
-  const [row] = tx.sql.exec(`SELECT ${COLUMNS} FROM jobs JOIN lanes ON lanes.id = jobs.lane WHERE seq = ?`, seq);
+export function getLive(tx: Tx, seq: number, logs = false): JobRecord | null {
+  const columns = logs ? `${COLUMNS}, logs` : COLUMNS;
+  const [row] = tx.sql.exec(`SELECT ${columns} FROM jobs JOIN lanes ON lanes.id = jobs.lane WHERE seq = ?`, seq);
   return row ? (row as unknown as JobRecord) : null;
 }
 

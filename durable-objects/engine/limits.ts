@@ -27,6 +27,14 @@ export const VALUE_BYTES_MAX = 1_900_000;
 const PARAMS_MAX = 100;
 const QUERY_BYTES_MAX = 100_000;
 
+/** Lines of a job's log, and their bytes as JSON. */
+export const LOG_LINES_KEPT = 1_000;
+export const LOG_BYTES_MAX = 128 * 1024;
+export const LOG_MESSAGE_CHARS = 2_000;
+export const LOG_FIELDS_BYTES = 4 * 1024;
+/** The latest instant that a date can hold. */
+export const INSTANT_MAX = 8.64e15;
+
 export const ATTEMPTS_KEPT = 20;
 export const ATTEMPT_MESSAGE_CHARS = 500;
 export const ERROR_NAME_CHARS = 256;

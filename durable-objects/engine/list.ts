@@ -7,7 +7,14 @@
  * @module
  */
 import type { JobState } from "../../client/types.ts";
-import { type JobRecord, type ListInput, type ListReply, readOptions, recordOf } from "../../client/wire.ts";
+import {
+  type Entry,
+  type JobRecord,
+  type ListInput,
+  type ListReply,
+  readOptions,
+  recordOf,
+} from "../../client/wire.ts";
 import { COLUMNS } from "./inspect.ts";
 import { CLAIM_BYTES, STEP_ROWS } from "./limits.ts";
 import { isAnswered, sentRanges } from "./outbox.ts";
@@ -157,7 +164,8 @@ function load(tx: Tx, heads: Head[]): JobRecord[] {
     JSON.stringify(gone),
   );
   for (const row of found) {
-    const record = recordOf(JSON.parse(String(row.entry)));
+    const [seq, fence, task, state, createdAt, finishedAt, body] = JSON.parse(String(row.entry)) as Entry;
+    const record = recordOf([seq, fence, task, state, createdAt, finishedAt, body]);
     records.set(record.seq, record);
   }
   return heads.map(({ seq }) => records.get(seq)!);

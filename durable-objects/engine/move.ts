@@ -37,6 +37,8 @@ export interface Move {
   outcome: string | null;
   /** JSON of `{ name, message }` for that note. */
   attemptError: { name: string; message: string } | null;
+  /** What its logs become; null keeps them. */
+  logs: string | null;
 }
 
 /** SQL that appends one attempt, keeping the latest ones; `null` for the outcome appends nothing. */
@@ -59,11 +61,12 @@ const MOVE = `
 UPDATE jobs SET lane = v.lane, state = v.state, reason = v.reason, rank = coalesce(v.rank, jobs.rank),
   wake_at = v.wake_at, expires_at = coalesce(v.expires_at, jobs.expires_at), run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
   declines = v.declines, declined_since = v.declined_since, error = coalesce(v.error, jobs.error),
-  attempts = ${appendAttempt("CAST(?4 AS INTEGER)", "?5", "v.outcome", "v.attempt_error")}, session = NULL
+  attempts = ${appendAttempt("CAST(?4 AS INTEGER)", "?5", "v.outcome", "v.attempt_error")}, session = NULL,
+  logs = coalesce(v.logs, jobs.logs)
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS lane, value ->> 3 AS state,
   value ->> 4 AS reason, value ->> 5 AS rank, value ->> 6 AS wake_at, value ->> 7 AS run_at, value ->> 8 AS failures,
   value ->> 9 AS lapses, value ->> 10 AS declines, value ->> 11 AS declined_since, value ->> 12 AS error,
-  value ->> 13 AS outcome, value -> 14 AS attempt_error, value ->> 15 AS expires_at FROM json_each(?1)) AS v
+  value ->> 13 AS outcome, value -> 14 AS attempt_error, value ->> 15 AS expires_at, value ->> 16 AS logs FROM json_each(?1)) AS v
 WHERE jobs.seq = v.seq AND jobs.fence = v.fence AND +jobs.state = ?2 AND jobs.session IS ?3
 RETURNING jobs.seq`;
 
@@ -78,9 +81,9 @@ export function moveJobs(
   for (const chunk of chunks(moves, bytesOf)) moveChunk(tx, verb, from, held, chunk);
 }
 
-/** Errors with their stacks are what makes a move large. */
-function bytesOf({ error, attemptError }: Move): number {
-  return MOVE_BYTES + (error?.length ?? 0) + (attemptError?.message.length ?? 0);
+/** Errors with their stacks, and logs, are what makes a move large. */
+function bytesOf({ error, attemptError, logs }: Move): number {
+  return MOVE_BYTES + (error?.length ?? 0) + (attemptError?.message.length ?? 0) + (logs?.length ?? 0);
 }
 
 function moveChunk(
@@ -108,6 +111,7 @@ function moveChunk(
     m.outcome,
     m.attemptError,
     m.expiresAt,
+    m.logs,
   ]);
   const moved = tx.sql.exec(MOVE, JSON.stringify(rows), from, held?.session ?? null, tx.now, held?.worker ?? null);
   assert(moved.length === moves.length, `${verb} moved ${moved.length} of ${moves.length} jobs`);

@@ -14,7 +14,7 @@ export const RECORD_BYTES = 300;
 /** SQL for the bytes of the texts of a row of `jobs`. */
 export const TEXT_BYTES = `(octet_length(options) + coalesce(octet_length(payload), 0)
   + coalesce(octet_length(error), 0) + coalesce(octet_length(attempts), 0) + coalesce(octet_length(progress), 0)
-  + coalesce(octet_length(request), 0))`;
+  + coalesce(octet_length(request), 0) + coalesce(octet_length(logs), 0))`;
 
 /** Columns that these need. */
 export const WAITING_COLUMNS = `seq, fence, lane, state, run_at, expires_at, failures, lapses, declines, declined_since,
@@ -27,6 +27,7 @@ const standing = (row: Row) => ({
   error: null,
   outcome: null,
   attemptError: null,
+  logs: null,
 });
 
 /** A waiting job becomes ready; its place in line is that of `rank`. */

@@ -63,6 +63,7 @@ CREATE TABLE jobs (
   ordering TEXT,
   ordering_rank INTEGER,
   unique_key TEXT,
+  logs TEXT,
   CHECK ((ordering IS NULL) = (ordering_rank IS NULL)),
   CHECK (state <> 'blocked' OR ordering IS NOT NULL),
   CHECK ((state = 'running') = (session IS NOT NULL)),
@@ -177,7 +178,7 @@ ALTER TABLE jobs RENAME TO jobs_1;
 ALTER TABLE lanes RENAME TO lanes_1;
 ${JOBS}
 INSERT INTO lanes (id, task, channel, suspect) SELECT id, task, channel, suspect FROM lanes_1;
-INSERT INTO jobs SELECT *, NULL, NULL, NULL FROM jobs_1;
+INSERT INTO jobs SELECT *, NULL, NULL, NULL, NULL FROM jobs_1;
 DROP TABLE jobs_1;
 DROP TABLE lanes_1;
 ${FLOW}`;

@@ -5,31 +5,23 @@
  *
  * @module
  */
-import type { FinalState, JobError, Reason } from "../../client/types.ts";
+import type { FinalState, Reason } from "../../client/types.ts";
 import { readOptions, type StoredOptions, type WireOutcome } from "../../client/wire.ts";
 import { clampDelayMs, declineDelayMs, retryDelayMs } from "./backoff.ts";
 import type { Held, Session } from "./books.ts";
 import { type End, endJobs } from "./end.ts";
-import { fingerprintOf } from "./fingerprint.ts";
+import { type Ending, notedLength, notes } from "./ending-notes.ts";
 import { makeFollowUps } from "./follow-ups.ts";
 import { closeKey } from "./keys.ts";
 import { laneOf, suspectLane } from "./lanes.ts";
-import {
-  ATTEMPT_MESSAGE_CHARS,
-  DECLINE_DEAD_MS,
-  ERROR_MESSAGE_CHARS,
-  ERROR_NAME_CHARS,
-  ERROR_STACK_CHARS,
-  LAPSES_MAX,
-} from "./limits.ts";
+import { DECLINE_DEAD_MS, LAPSES_MAX } from "./limits.ts";
+import type { NewLogs } from "./logs.ts";
 import { type Move, moveJobs } from "./move.ts";
 import type { Tx } from "./ports.ts";
 import { fits } from "./record-size.ts";
 import { RECORD_BYTES } from "./rows.ts";
 import type { Verb } from "./states.ts";
 import { type ComingBack, comesBack, comingBack, takeKeys } from "./unique.ts";
-
-type Ending = WireOutcome | { seq: number; fence: number; outcome: "lapsed" };
 
 /** What of a running row a decision needs. */
 interface Running {
@@ -58,8 +50,11 @@ const VERBS: Record<Ending["outcome"], Verb> = {
   lapsed: "lapse",
 };
 
-/** Ends the attempts that `session` holds as `endings` say. Every ending names a job that it holds, at its fence. */
-export function settle(tx: Tx, session: Session, endings: Ending[]): void {
+/**
+ * Ends the attempts that `session` holds as `endings` say. Every ending names a job that it holds, at its fence. Of
+ * `logs`, those of the jobs that end are written with them, and taken out.
+ */
+export function settle(tx: Tx, session: Session, endings: Ending[], logs: NewLogs = new Map()): void {
   const holder = { session: session.id, worker: session.worker };
   const ends = new Map<Verb, End[]>();
   const moves = new Map<Verb, Move[]>();
@@ -74,14 +69,17 @@ export function settle(tx: Tx, session: Session, endings: Ending[]): void {
   for (const ending of endings) {
     const held = session.held.get(ending.seq)!;
     const row = rows.get(ending.seq);
+    const newLogs = logs.get(ending.seq) ?? null;
     const decision = row
       ? keepKey(tx, keys, row, inTime(tx, row, decide(tx, row, ending)))
       : { verb: "complete" as const, to: "completed" as const, reason: null };
     if (decision.to === "ready" || decision.to === "scheduled") {
-      push(moves, decision.verb, toMove(tx, held, row!, ending, decision));
+      push(moves, decision.verb, { ...toMove(tx, held, row!, ending, decision), logs: newLogs });
     } else {
-      push(ends, decision.verb, toEnd(tx, held, row ?? null, ending, decision as Decision & { to: FinalState }));
+      const final = decision as Decision & { to: FinalState };
+      push(ends, decision.verb, toEnd(tx, held, row ?? null, ending, final, newLogs));
     }
+    logs.delete(ending.seq);
     session.held.delete(ending.seq);
     session.cancels.delete(ending.seq);
     if (ending.outcome === "snoozed") heedLimit(tx, held, ending);
@@ -161,7 +159,7 @@ function instead({ verb, failures, lapses }: Decision, reason: Reason): Decision
   };
 }
 
-function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<Decision, { to: FinalState }>): Move {
+function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<Decision, { to: FinalState }>) {
   const runAt = to.to === "scheduled" ? startsAt(tx, to) : null;
   const { deadlineAt } = row.options;
   const declined = ending.outcome === "declined";
@@ -185,10 +183,17 @@ function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<De
   };
 }
 
-function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Decision & { to: FinalState }): End {
+function toEnd(
+  tx: Tx,
+  held: Held,
+  row: Running | null,
+  ending: Ending,
+  to: Decision & { to: FinalState },
+  logs: string | null,
+): End {
   const result = ending.outcome === "completed" ? (ending.result ?? null) : null;
   const noted = notes(ending);
-  const tooLarge = result !== null && !fits(tx, ending.seq, result, held.bytes);
+  const tooLarge = result !== null && !fits(tx, ending.seq, result, held.bytes, logs);
   return {
     seq: ending.seq,
     fence: ending.fence,
@@ -205,48 +210,8 @@ function toEnd(tx: Tx, held: Held, row: Running | null, ending: Ending, to: Deci
     bytes: held.bytes + (tooLarge ? 0 : (result?.length ?? 0)) + notedLength(noted) + RECORD_BYTES,
     runMs: Math.max(0, tx.now - held.startedAt),
     waitMs: held.waitMs,
+    logs,
     ...noted,
-  };
-}
-
-/** How the attempt is noted with the job. */
-function notes(ending: Ending): Pick<Move, "outcome" | "error" | "attemptError"> {
-  const error = errorOf(ending);
-  return {
-    outcome: ending.outcome,
-    error:
-      error && (ending.outcome === "failed" || ending.outcome === "dead" || ending.outcome === "cancelled")
-        ? JSON.stringify({ ...error, fingerprint: fingerprintOf(error) })
-        : null,
-    attemptError: error && { name: error.name, message: error.message.slice(0, ATTEMPT_MESSAGE_CHARS) },
-  };
-}
-
-function notedLength({ error, attemptError }: ReturnType<typeof notes>): number {
-  return (error?.length ?? 0) + (attemptError ? JSON.stringify(attemptError).length : 0);
-}
-
-function errorOf(ending: Ending) {
-  switch (ending.outcome) {
-    case "failed":
-    case "dead":
-      return cleanError(ending.error ?? { name: "Error", message: "The worker gave no error", stack: null });
-    case "declined":
-      return cleanError({ name: "Declined", message: String(ending.code ?? "unknown_task"), stack: null });
-    case "cancelled":
-      if (ending.reason === undefined) return null;
-      return cleanError({ name: "Cancelled", message: String(ending.reason), stack: null });
-    default:
-      return null;
-  }
-}
-
-/** An error as it is kept. It comes from a worker, so its fields may be of any size and kind. */
-function cleanError({ name, message, stack }: JobError): JobError {
-  return {
-    name: String(name ?? "Error").slice(0, ERROR_NAME_CHARS),
-    message: message.slice(0, ERROR_MESSAGE_CHARS),
-    stack: typeof stack === "string" ? stack.slice(0, ERROR_STACK_CHARS) : null,
   };
 }
 

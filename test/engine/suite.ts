@@ -11,8 +11,10 @@ import { FOLLOW_UPS } from "./followup-cases.ts";
 import { GARBAGE } from "./garbage-cases.ts";
 import { GATES } from "./gate-cases.ts";
 import { GATHER } from "./gather-cases.ts";
+import { HANDOUT } from "./handout-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
+import { LOGS } from "./log-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { ORDERING } from "./ordering-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
@@ -21,6 +23,7 @@ import type { Case } from "./queue.ts";
 import { SCHEDULES } from "./schedule-cases.ts";
 import { SETTINGS } from "./settings-cases.ts";
 import { SETTLE } from "./settle-cases.ts";
+import { STANDING } from "./standing-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
 import { UNIQUE } from "./unique-cases.ts";
@@ -34,9 +37,12 @@ export const SUITE: Record<string, Case[]> = {
   fairness: FAIRNESS,
   settle: SETTLE,
   exchange: EXCHANGE,
+  logs: LOGS,
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
   gather: GATHER,
+  "sessions that stand ready": STANDING,
+  handouts: HANDOUT,
   operate: OPERATE,
   "many jobs": BULK,
   "ordering keys": ORDERING,

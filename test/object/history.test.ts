@@ -217,7 +217,7 @@ it("writes to a database that was made anew", async () => {
   await enqueue(stub, 3);
   await workAll(stub);
   await until(async () => (await inHistory()).size === 3);
-  for (const table of ["history", "rollups", "queues", "operations", "d1_migrations"]) {
+  for (const table of ["history", "rollups", "queues", "operations", "tokens", "audit", "d1_migrations"]) {
     await env.DB.exec(`DROP TABLE ${table}`);
   }
   await applyD1Migrations(env.DB, env.MIGRATIONS);

@@ -9,7 +9,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineTask } from "../../client/index.ts";
-import type { ExchangeRequest, NewJob, Outcome, Unique } from "../../client/types.ts";
+import type { ExchangeRequest, LogLine, NewJob, Outcome, Unique } from "../../client/types.ts";
 import type { EnqueueInput, ExchangeInput, JobRecord, QueueRpc, ScheduleInput } from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
@@ -105,12 +105,19 @@ function flush(): void {
 }
 
 const error = { name: "TypeError", message: "no such thing", stack: "TypeError: no such thing\n    at work" };
+const line = (message: string): LogLine => ({
+  at: new Date(now).toISOString(),
+  level: "info",
+  message,
+  fields: { of: 5 },
+});
 const heldBy = (jobs: { id: string; fence: number }[]) => jobs.map(({ id, fence }): [string, number] => [id, fence]);
 
 // What has ended: completed with large and small results, dead, cancelled, deleted, reopened, result only.
 await add(Array.from({ length: 8 }, (_, n) => ({ task: "mail", payload: { n, text: "ä€👋" }, tags: ["old"] })));
 const first = await exchangeAs("s1", { want: 8 });
 await exchangeAs("s1", {
+  logs: first.slice(5, 7).map(({ id, fence }) => ({ id, fence, lines: [line("about to end")] })),
   settle: first.map(({ id, fence }, index): Outcome => {
     if (index === 6) return { id, fence, outcome: "dead", error };
     if (index === 7) return { id, fence, outcome: "cancelled", reason: "not wanted" };
@@ -177,6 +184,7 @@ await exchangeAs(
       { id: failed!.id, fence: failed!.fence, outcome: "failed", error },
     ],
     progress: [{ id: kept[0]!.id, fence: kept[0]!.fence, progress: { percent: 40, note: "two of five" } }],
+    logs: [kept[0]!, failed!].map(({ id, fence }) => ({ id, fence, lines: [line("two of five are done")] })),
   },
   "exchange",
 );

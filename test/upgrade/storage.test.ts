@@ -133,6 +133,7 @@ describe.each(readdirSync(FIXTURES))("a queue of %s", (release) => {
     expect(values("SELECT count(*) FROM jobs WHERE request IS NOT NULL")).toEqual([1]);
     const tables = release === "v1" ? [] : ["uniques", "closures", "buckets", "outgoing", "schedules"];
     for (const table of tables) expect(values(`SELECT count(*) FROM ${table}`), table).not.toEqual([0]);
+    if (release !== "v1") expect(values("SELECT count(*) FROM jobs WHERE logs IS NOT NULL")).toEqual([2]);
     if (release !== "v1") expect(values("SELECT ended FROM uniques ORDER BY key")).toEqual([null, "dead"]);
     expect(then.books.sessions.map(({ leaseUntil }) => leaseUntil > then.now)).toEqual([true, false]);
     db.close();

@@ -15,13 +15,15 @@ export interface HistoryRow {
   createdAt: number;
   finishedAt: number;
   body: string;
+  /** Where they were asked for. */
+  logs?: string | null;
 }
 
 /** What to select for rows to come out as `HistoryRow`. */
 export const SELECT_ROW = 'seq, fence, task, state, created_at AS "createdAt", finished_at AS "finishedAt", body';
 
-export function toRecord({ seq, fence, task, state, createdAt, finishedAt, body }: HistoryRow): JobRecord {
-  return recordOf([seq, fence, task, state, createdAt, finishedAt, body]);
+export function toRecord({ seq, fence, task, state, createdAt, finishedAt, body, logs }: HistoryRow): JobRecord {
+  return recordOf([seq, fence, task, state, createdAt, finishedAt, body, logs]);
 }
 
 /** Where a field stands in `body`. */

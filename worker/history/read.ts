@@ -57,7 +57,7 @@ export async function readJob(
 export async function readJobs(db: D1Database, queue: string, partition: number, seqs: number[]): Promise<JobRecord[]> {
   const { results } = await db
     .prepare(
-      `SELECT ${SELECT_ROW} FROM json_each(?3) AS e CROSS JOIN history AS h
+      `SELECT ${SELECT_ROW}, logs FROM json_each(?3) AS e CROSS JOIN history AS h
        ON h.queue = ?1 AND h.partition = ?2 AND h.seq = e.value`,
     )
     .bind(queue, partition, JSON.stringify(seqs))

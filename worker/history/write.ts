@@ -69,13 +69,17 @@ const BODY = `CASE WHEN ?4 = 'nobody' OR (?4 = 'completed' AND value ->> 3 <> 'c
   WHEN (value ->> 6) ->> ${placeOf("payload")} IS NULL THEN json_replace(value ->> 6, '$[${placeOf("result")}]', NULL)
   ELSE ${DROPPED_BODY} END`;
 
+/** Logs go with the payloads. */
+const LOGS = "CASE WHEN ?4 = 'nobody' OR (?4 = 'completed' AND value ->> 3 <> 'completed') THEN value ->> 7 END";
+
 /** ?3 the entries. `WHERE true` tells the parser that ON belongs to the upsert. */
 const UPSERT = `
-INSERT INTO history (queue, partition, seq, fence, task, state, created_at, finished_at, body)
-SELECT ?1, ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${BODY}
+INSERT INTO history (queue, partition, seq, fence, task, state, created_at, finished_at, body, logs)
+SELECT ?1, ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ${BODY}, ${LOGS}
 FROM json_each(?3) WHERE true
 ON CONFLICT (queue, partition, seq) DO UPDATE SET fence = excluded.fence, task = excluded.task, state = excluded.state,
-  created_at = excluded.created_at, finished_at = excluded.finished_at, body = excluded.body
+  created_at = excluded.created_at, finished_at = excluded.finished_at, body = excluded.body,
+  logs = excluded.logs
 WHERE excluded.fence > history.fence`;
 
 function upsert(db: D1Database, batch: HistoryBatch, records: string, fullness: number): D1PreparedStatement {

@@ -70,7 +70,7 @@ describe("a record", () => {
   it("has a column for each key, and a place in the body for each other field", async () => {
     const { results } = await db.prepare("SELECT name FROM pragma_table_info('history')").all<{ name: string }>();
     const columns = ENTRY_KEYS.map((key) => key.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`));
-    expect(results.map((row) => row.name)).toEqual(["queue", "partition", ...columns, "body"]);
+    expect(results.map((row) => row.name)).toEqual(["queue", "partition", ...columns, "body", "logs"]);
     expect([...ENTRY_KEYS, ...ENTRY_BODY].sort()).toEqual(Object.keys(record({ seq: 1 })).sort());
   });
 
