@@ -30,10 +30,10 @@ export interface Caller {
   actor: string | null;
 }
 
-/** The bearer of the token that the server was configured with. */
-export function rootCaller(scope: string): Caller {
+/** The bearer of the token that the server was configured with; `name` stands in the audit log. */
+export function rootCaller(scope: string, name: string): Caller {
   const any = { queues: null, tasks: null, jobs: null, pin: null, options: null, rate: null, actor: null };
-  return { role: "admin", name: "admin", tokenId: null, scope, queue: () => true, ...any };
+  return { role: "admin", name, tokenId: null, scope, queue: () => true, ...any };
 }
 
 /** Who may look at things. */

@@ -9,12 +9,15 @@ import type { EnqueueOptions } from "../client/enqueue.ts";
 import { MillraceError } from "../client/errors.ts";
 import { createSend } from "../client/request.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
-import type { EnqueuedJob, NewJob } from "../client/types.ts";
+import type { EnqueuedJob, NewJob, TokenRequest } from "../client/types.ts";
 import type { EnqueueInput, EnqueueReply, QueueRpc } from "../client/wire.ts";
 import type { Config } from "./config.ts";
 import { formatJobId } from "./job.ts";
 import { type Refused, statusOf } from "./problem.ts";
 import { MAX_JOBS, resolveJobs } from "./resolve.ts";
+import type { Keyring } from "./tokens/keys.ts";
+import { iso, LIFETIMES } from "./tokens/request.ts";
+import { makeToken } from "./tokens/token.ts";
 
 /** Tries of one call to the object, each with a new stub; the request id keeps them from making a job twice. */
 const TRIES = 4;
@@ -28,13 +31,48 @@ export interface BindingClientOptions {
   /** Answers a request of the API in this process. */
   fetch(request: Request): Promise<Response>;
   token: string;
+  /** The keys that sign tokens. */
+  keys(): Promise<Keyring | Refused>;
+}
+
+/** A token that code has made for a page or a worker. */
+export interface MintedToken {
+  /** What the page gives to `createClient`. */
+  token: string;
+  /** By which it can be revoked: `client.tokens.revoke(id)`. */
+  id: string;
+  expiresAt: string;
+}
+
+/** The client that `mill.client(env)` gives. */
+export interface BindingClient<Tasks> extends Client<Tasks> {
+  /**
+   * Makes a token for a page or a worker, without a row in D1. It is valid for an hour, or for `expiresIn`, at most a
+   * day. Give a page an `actor` that outlives its reloads: a producer sees the jobs of its own actor, and no others.
+   *
+   * @throws {MillraceError} `not_configured` where the environment has neither `MILLRACE_TOKEN` nor
+   * `MILLRACE_SIGNING_KEY`; `invalid_request` for a restriction that is not valid, or does not go with the role
+   * @example
+   * const { token } = await mill.client(env).mintToken({
+   *   name: "import page", role: "producer", tasks: ["import-csv"], pin: { user }, actor: user, rate: { limit: 10, per: "1m" },
+   * });
+   */
+  mintToken(request: TokenRequest): Promise<MintedToken>;
 }
 
 /** Makes the client for code that runs in the Worker. Its calls reject as those of `createClient` do. */
-export function createBindingClient<Tasks>(options: BindingClientOptions): Client<Tasks> {
-  const { fetch, token } = options;
+export function createBindingClient<Tasks>(options: BindingClientOptions): BindingClient<Tasks> {
+  const { fetch, token, keys } = options;
   const send = createSend({ url: `http://millrace${options.config.basePath}`, token, fetch, retryForMs: RETRY_FOR_MS });
-  return clientOver<Tasks>(send, delivery(options));
+  return {
+    ...clientOver<Tasks>(send, delivery(options)),
+    async mintToken(request) {
+      const made = await makeToken(await keys(), request, LIFETIMES.minted);
+      if (!made.ok) throw failure(made);
+      const { id, expiresAt } = made.row;
+      return { token: made.token, id, expiresAt: iso(expiresAt) };
+    },
+  };
 }
 
 interface Call {

@@ -49,7 +49,8 @@ function toKind({ values, ...limit }: Kind) {
   return { ...toLimit(limit), ...present({ values: exceptions }) };
 }
 
-function toRate({ limit, per, burst = limit }: AskedRate): RateLimitSetting {
+/** In the object's units. */
+export function toRate({ limit, per, burst = limit }: AskedRate): RateLimitSetting {
   return { limit, perMs: parseDuration(per), burst };
 }
 

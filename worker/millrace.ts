@@ -3,24 +3,27 @@
  *
  * @module
  */
-import type { Client } from "../client/client.ts";
 import type { AnyTaskDeclaration } from "../client/task.ts";
 import type { QueueRpc } from "../client/wire.ts";
 import { createQueueObject, objectName } from "../durable-objects/queue-object.ts";
 import { createApp } from "./app.ts";
-import { createBindingClient } from "./client.ts";
-import { type Config, type MillraceConfig, queueSettings, readConfig } from "./config.ts";
+import { type BindingClient, createBindingClient } from "./client.ts";
+import { type Config, type MillraceConfig, pushes, queueSettings, readConfig } from "./config.ts";
 import { createConsumer, type QueueHandler } from "./consumer.ts";
 import { createHistory } from "./history/write.ts";
 import { historyReads } from "./history-reads.ts";
 import { log } from "./log.ts";
 import { runDueOperations } from "./operations/run.ts";
+import { createRemote } from "./remote.ts";
 import { createSweep } from "./scheduled.ts";
 import { readSchedules } from "./schedules.ts";
 import { overText, type Stub } from "./stub.ts";
 import { sendTickets } from "./tickets.ts";
+import { createKeyring } from "./tokens/keys.ts";
 
+export type { BindingClient, MintedToken } from "./client.ts";
 export type { BindingNames, MillraceConfig } from "./config.ts";
+export type { CorsConfig } from "./middleware/cors.ts";
 export { type HttpOptions, http, LOOPBACK } from "./tasks/http.ts";
 
 const DAY_MS = 86_400_000;
@@ -34,7 +37,7 @@ export interface Millrace<Tasks> {
   /** The HTTP API, under `basePath`. It is a Hono app: mount it, or export its `fetch`. */
   routes: { fetch(request: Request, env: unknown, ctx?: ExecutionContext): Response | Promise<Response> };
   /** A client by binding: no HTTP, no token. `env` is the environment that the handler was given. */
-  client(env: unknown): Client<Tasks>;
+  client(env: unknown): BindingClient<Tasks>;
   /** The consumer of tickets. Answers false for a batch of a queue that is not Millrace's; it is then untouched. */
   queue: QueueHandler<unknown>;
   /** For the Cron Trigger, every minute: wakes queues that overslept, prunes the history. Never throws. */
@@ -56,8 +59,15 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   const config = readConfig(options);
   const schedules = readSchedules(config, options.schedules ?? {});
   const bindings = bindingsOf(config);
+  const keyring = createKeyring();
   const deps = {
     config,
+    keys: (env: unknown) =>
+      keyring({
+        token: textOf(env, "MILLRACE_TOKEN"),
+        signing: textOf(env, "MILLRACE_SIGNING_KEY"),
+        previous: textOf(env, "MILLRACE_SIGNING_KEY_PREVIOUS"),
+      }),
     stub: (env: unknown, queue: string) => bindings.stub(env, queue, 0),
     upgrade: bindings.upgrade,
     history: (env: unknown) => historyReads(bindings.database(env)),
@@ -65,7 +75,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
   };
   const app = createApp({ ...deps, token: (env: unknown) => textOf(env, "MILLRACE_TOKEN") });
   // Calls from inside need no token of the user's, and must work where none is configured.
-  const inside = createApp({ ...deps, token: insideToken });
+  const inside = createApp({ ...deps, token: insideToken, root: "code" });
 
   return {
     QueueObject: createQueueObject<unknown>({
@@ -74,6 +84,8 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
       history: (env) => createHistory(bindings.database(env)),
       sendTickets: (env, tickets) => sendTickets(bindings.tickets(env), tickets),
       deliver: (env, queue, partition, parcels) => bindings.stub(env, queue, partition).deliver(parcels),
+      pushes: (queue, task) => pushes(config, queue, task),
+      remote: createRemote(config),
       log,
     }),
     routes: app,
@@ -83,6 +95,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
         stub: (queue) => bindings.stub(env, queue, 0),
         fetch: async (request) => inside.fetch(request, env as object),
         token: insideToken(),
+        keys: () => deps.keys(env),
       }),
     queue: createConsumer<unknown>({
       config,

@@ -10,7 +10,7 @@ import type { AnyRoute } from "./routes/route.ts";
 import * as schemas from "./schemas.ts";
 
 /** Errors that any call with a token may meet. */
-const COMMON: ErrorCode[] = ["invalid_request", "unauthorized", "internal", "unavailable"];
+const COMMON: ErrorCode[] = ["invalid_request", "unauthorized", "forbidden", "internal", "unavailable"];
 
 /** The document, as plain JSON. */
 export function openApiDocument(routes: readonly AnyRoute[], about: { version: string; basePath: string }): object {

@@ -53,11 +53,12 @@ export function problemResponse(refused: Refused, headers: Record<string, string
     "cache-control": "no-store",
     ...headers,
   };
-  const seconds = RETRY_AFTER_SECONDS[refused.code];
+  const { code, retryAfterMs } = refused;
+  const seconds = retryAfterMs === undefined ? RETRY_AFTER_SECONDS[code] : Math.max(1, Math.ceil(retryAfterMs / 1_000));
   if (seconds !== undefined) all["retry-after"] = String(seconds);
-  if (refused.code === "unauthorized") all["www-authenticate"] = 'Bearer realm="millrace"';
+  if (code === "unauthorized") all["www-authenticate"] = 'Bearer realm="millrace"';
   const body = JSON.stringify({ ...toProblem(refused), ...more });
-  return new Response(body, { status: statusOf(refused.code), headers: all });
+  return new Response(body, { status: statusOf(code), headers: all });
 }
 
 const OUTAGE =

@@ -10,7 +10,7 @@ import { keyText, kindName, queueName } from "../fields.ts";
 const seq = z.int().min(0);
 const partition = z.int().min(0);
 
-/** Jobs of one queue below a seq; finished jobs of all queues beyond a place; queues, schedules and keys after a name; operations below an id. */
+/** Jobs of one queue below a seq; finished jobs of all queues beyond a place; queues, schedules and keys after a name; operations, tokens and the audit log below an id. */
 const SHAPES = {
   queue: z.tuple([queueName, seq]),
   finished: z.tuple([z.int().min(0), queueName, partition, seq]),
@@ -18,6 +18,8 @@ const SHAPES = {
   schedules: z.tuple([queueName]),
   keys: z.tuple([kindName, keyText]),
   operations: z.tuple([z.string().max(64)]),
+  tokens: z.tuple([z.string().max(64)]),
+  audit: z.tuple([z.string().max(64)]),
 };
 type Kind = keyof typeof SHAPES;
 type CursorOf<K extends Kind> = z.infer<(typeof SHAPES)[K]>;

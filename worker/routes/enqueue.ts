@@ -7,14 +7,16 @@
 import { z } from "zod";
 import type { EnqueuedJob, NewJob } from "../../client/types.ts";
 import type { EnqueueInput } from "../../client/wire.ts";
+import { refuseQueue } from "../allow.ts";
+import { restrictJobs } from "../allow-jobs.ts";
 import { sha256Text } from "../bytes.ts";
-import { PRODUCERS } from "../caller.ts";
+import { type Caller, PRODUCERS } from "../caller.ts";
 import { queueName } from "../fields.ts";
 import { formatJobId } from "../job.ts";
 import { type Refused, refuse } from "../problem.ts";
-import { type ResolveInput, resolveJobs } from "../resolve.ts";
+import { type Resolved, type ResolveInput, resolveJobs } from "../resolve.ts";
 import { enqueued, enqueuedJob, jobOrJobs, jobOrJobsWithQueue, queueParams } from "../schemas.ts";
-import { type Answer, type Call, route } from "./route.ts";
+import { type Answer, type Call, route, type Services } from "./route.ts";
 
 const headers = z.object({
   "Idempotency-Key": z.string().max(255).optional().describe("The same call within 24 h makes nothing new."),
@@ -24,7 +26,14 @@ const answers = {
   200: { description: "One job, which its unique key came to: `outcome` says how.", schema: enqueuedJob },
   201: { description: "The jobs, in order: all were accepted, or none.", schema: enqueued },
 };
-const errors = ["not_found", "conflict", "payload_too_large", "unsupported_media_type", "unknown_task"] as const;
+const errors = [
+  "not_found",
+  "conflict",
+  "payload_too_large",
+  "unsupported_media_type",
+  "unknown_task",
+  "rate_limited",
+] as const;
 
 export const enqueueToQueue = route({
   method: "post",
@@ -58,12 +67,12 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   if (!asked.ok) return asked;
   const keys = readKeys(call, pathQueue);
   if (!keys.ok) return keys;
-  const resolved = await resolveJobs(call.config, { ...asked.ask, actor: null, parsed: true });
+  const resolved = await resolve(call, asked.ask);
   if (!resolved.ok) return resolved;
   const { queue, templates, jobs } = resolved;
   const { requestId } = keys;
   const idempotency = await keys.idempotency(queue);
-  const reply = await call.stub(queue).enqueue({ templates, jobs, requestId, idempotency });
+  const reply = await call.stub(queue).enqueue({ templates, jobs, requestId, idempotency, ...rateOf(call.caller) });
   if (!reply.ok) return reply;
   const made = reply.jobs.map(
     ({ seq, state, outcome }): EnqueuedJob => ({ id: formatJobId(queue, 0, seq), state, outcome }),
@@ -79,7 +88,26 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   };
 }
 
-type Asked = { ok: true; ask: Pick<ResolveInput, "queue" | "jobs" | "single"> } | Refused;
+/** What the token says goes before what the config says: a queue or task that it is not for is not told about. */
+async function resolve(
+  { config, caller }: Services,
+  { queue, jobs, single = false }: Ask,
+): Promise<Resolved | Refused> {
+  const barred = queue === null ? null : refuseQueue(caller, queue);
+  if (barred) return barred;
+  const restricted = restrictJobs(caller, jobs, single);
+  if (!restricted.ok) return restricted;
+  const asked = { queue, jobs: restricted.jobs, single, actor: caller.actor, parsed: true };
+  const resolved = await resolveJobs(config, asked);
+  return resolved.ok ? (refuseQueue(caller, resolved.queue) ?? resolved) : resolved;
+}
+
+function rateOf({ tokenId, rate }: Caller): Pick<EnqueueInput, "caller"> {
+  return tokenId === null || rate === null ? {} : { caller: { id: tokenId, rate } };
+}
+
+type Ask = Pick<ResolveInput, "queue" | "jobs" | "single">;
+type Asked = { ok: true; ask: Ask } | Refused;
 
 /** One job, or `{ jobs: [ … ] }`; beside it `queue`, where the path names none. */
 function readJobs(body: unknown, pathQueue: string | null): Asked {

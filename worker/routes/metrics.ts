@@ -31,7 +31,7 @@ export const getMetrics = route({
     const asked = awake.slice(0, MAX_ASKED);
     const described = await describeAll(call, asked);
     const unread = awake.length - described.size;
-    const text = write(queues, described, unread);
+    const text = write(queues, described, unread) + refusals(call.refused);
     const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
     return { ok: true, status: 200, text, headers };
   },
@@ -143,6 +143,14 @@ function write(queues: RegisteredQueue[], described: Map<string, QueueDescriptio
     for (const [queue, { metrics }] of described) lines.push(...histogram(name, queue, metrics[kind]));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function refusals(refused: Services["refused"]): string {
+  const name = "millrace_requests_refused_total";
+  const help =
+    "Requests refused, by code, since the isolate of the Worker that answers was loaded; others count apart.";
+  const lines = [...refused].map(([code, count]) => `${name}${labels({ code })} ${count}`);
+  return `${[`# HELP ${name} ${help}`, `# TYPE ${name} counter`, ...lines].join("\n")}\n`;
 }
 
 /** Every fourth of the object's buckets, which grow by a fifth each: 1 ms to about a day in 26 steps. */

@@ -10,6 +10,7 @@ import { objectName } from "../../../durable-objects/queue-object.ts";
 import { type AppDeps, createApp } from "../../../worker/app.ts";
 import { type MillraceConfig, readConfig } from "../../../worker/config.ts";
 import { historyReads } from "../../../worker/history-reads.ts";
+import { createKeyring } from "../../../worker/tokens/keys.ts";
 
 interface Bindings {
   DB: D1Database;
@@ -58,6 +59,8 @@ export const CONFIG: MillraceConfig = {
   queues: { "q-*": {}, "tenant-a": { concurrency: 2, lease: "1m" } },
 };
 
+const keyring = createKeyring();
+
 export const DEPS: AppDeps<unknown> = {
   config: readConfig(CONFIG),
   stub: (_env, queue) => stubOf(queue),
@@ -65,6 +68,7 @@ export const DEPS: AppDeps<unknown> = {
     objectOf(queue).fetch(`https://object${path}`, { headers: { ...headers, upgrade: "websocket" } }),
   history: () => historyReads(db),
   token: () => TOKEN,
+  keys: () => keyring({ token: TOKEN, signing: undefined, previous: undefined }),
   version: "1.2.3",
   log: () => {},
 };

@@ -9,6 +9,7 @@ import {
   appWith,
   ask,
   claim,
+  DEPS,
   enqueue,
   getJob,
   jobsIn,
@@ -170,7 +171,13 @@ describe("clients tell the outcome", () => {
   const fetch = appWith({ config });
   const clients = {
     "over HTTP": createClient<(typeof hook)[]>({ url: "https://millrace.test", token: TOKEN, fetch }),
-    "by binding": createBindingClient<(typeof hook)[]>({ config, stub: stubOf, fetch, token: TOKEN }),
+    "by binding": createBindingClient<(typeof hook)[]>({
+      config,
+      stub: stubOf,
+      fetch,
+      token: TOKEN,
+      keys: () => DEPS.keys({}),
+    }),
   };
 
   it.each(Object.entries(clients))("%s", async (name, client) => {

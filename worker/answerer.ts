@@ -1,0 +1,136 @@
+/**
+ * What stands around every route: the request's id, who calls, what is thrown, the log, the audit log.
+ *
+ * @module
+ */
+import type { Context } from "hono";
+import type { ErrorCode } from "../client/types.ts";
+import { refuseRole } from "./allow.ts";
+import type { AppDeps } from "./app.ts";
+import { type Caller, rootCaller } from "./caller.ts";
+import { type Log, log as toConsole } from "./log.ts";
+import { isAudited, noteInAudit } from "./middleware/audit.ts";
+import { createAuthorizer } from "./middleware/auth.ts";
+import { corsHeaders, preflight } from "./middleware/cors.ts";
+import { requestIdOf } from "./middleware/request-id.ts";
+import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
+import type { Answer, AnyRoute, Services } from "./routes/route.ts";
+import { createRevocations } from "./tokens/revocations.ts";
+
+export type Ctx<Env> = Context<{ Bindings: Env & object }>;
+
+/** Of routes that need no token. */
+const NOBODY = rootCaller("", "");
+
+const SLOW_MS = 5_000;
+
+/** One function instead of a chain of middleware, because headers that are set on a finished response double the cost of a small request. */
+export function createAnswerer<Env>(deps: AppDeps<Env>) {
+  const authorize = createAuthorizer();
+  const log = deps.log ?? toConsole;
+  const revocations = createRevocations(log);
+  const refused = new Map<ErrorCode, number>();
+  const { cors } = deps.config;
+
+  function authorityOf(env: Env) {
+    return {
+      token: deps.token(env),
+      root: deps.root ?? "admin",
+      keys: () => deps.keys(env),
+      isRevoked: (id: string) => revocations.isRevoked(id, async (now) => deps.history(env).tokens.revoked(now)),
+    };
+  }
+
+  function servicesOf(c: Ctx<Env>, requestId: string, caller: Caller): Services {
+    return {
+      config: deps.config,
+      version: deps.version,
+      log,
+      stub: (queue) => deps.stub(c.env, queue),
+      upgrade: (queue, path, headers) => deps.upgrade(c.env, queue, path, headers),
+      history: () => deps.history(c.env),
+      keys: () => deps.keys(c.env),
+      revoked: (id) => revocations.add(id),
+      refused,
+      background: (work) => void keepAlive(c, work),
+      requestId,
+      caller,
+    };
+  }
+
+  return async (
+    c: Ctx<Env>,
+    route: Pick<AnyRoute, "roles">,
+    run: (services: Services) => Promise<Answer>,
+  ): Promise<Response> => {
+    const startedAt = Date.now();
+    const requestId = requestIdOf(c.req.raw);
+    const before = preflight(cors, c.req.raw, requestId);
+    if (before) return before;
+    const { method, path } = c.req;
+    const open = route.roles.length === 0;
+    let caller: Caller | null = null;
+    let answer: Answer;
+    try {
+      const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(c.env));
+      if (known.ok) ({ caller } = known);
+      const barred = known.ok && !open ? refuseRole(known.caller, route.roles, `${method} ${path}`) : null;
+      answer = known.ok ? (barred ?? (await run(servicesOf(c, requestId, known.caller)))) : known;
+    } catch (error) {
+      answer = refusalOf(error, requestId);
+      log("error", "request_failed", { requestId, method, path, status: statusOf(answer.code), error });
+    }
+    const tookMs = Date.now() - startedAt;
+    if (tookMs > SLOW_MS && !isHeld(answer)) log("warn", "request_slow", { requestId, method, path, tookMs });
+    if (!answer.ok) refused.set(answer.code, (refused.get(answer.code) ?? 0) + 1);
+    const response = toResponse(answer, { "x-request-id": requestId, ...corsHeaders(cors, c.req.raw) });
+    const answered = { caller: caller ?? NOBODY, route, method, path, status: response.status, requestId };
+    if (caller === null || open || !isAudited(answered)) return response;
+    const noted = noteInAudit(answered, () => deps.history(c.env).audit, log);
+    if (!keepAlive(c, noted)) await noted;
+    return response;
+  };
+}
+
+/** False: this host gives no context, and goes on with the work only as long as it likes. */
+function keepAlive<Env>(c: Ctx<Env>, work: Promise<void>): boolean {
+  try {
+    c.executionCtx.waitUntil(work);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The caller asked for it to take long. */
+function isHeld(answer: Answer): boolean {
+  return answer.ok && ("response" in answer || answer.held === true);
+}
+
+function toResponse(answer: Answer, headers: Record<string, string>): Response {
+  if (answer.ok && "response" in answer) return withHeaders(answer.response, headers);
+  const named = { ...headers, ...answer.headers };
+  if (!answer.ok) return problemResponse(answer, named, answer.more);
+  const { status, text, body } = answer;
+  if (status === 204) return new Response(null, { status, headers: named });
+  return new Response(text ?? JSON.stringify(body), {
+    status,
+    headers: { "content-type": "application/json", "cache-control": "no-store", ...named },
+  });
+}
+
+/** A WebSocket's answer goes out as it is: it is nothing that a page may read. */
+function withHeaders(response: Response, headers: Record<string, string>): Response {
+  if (response.status === 101) return response;
+  const answer = new Response(response.body, response);
+  for (const [name, value] of Object.entries(headers)) answer.headers.set(name, value);
+  return answer;
+}
+
+/** What was thrown stays in the log: the caller learns only whether waiting may help. */
+function refusalOf(error: unknown, requestId: string): Refused {
+  if (isOutage(error)) {
+    return refuse("unavailable", "A part of the service does not answer just now: try again in a moment.");
+  }
+  return refuse("internal", `The request could not be carried out. The server's log tells more under ${requestId}.`);
+}
