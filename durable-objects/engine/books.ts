@@ -91,6 +91,8 @@ export interface Books {
   timed: Heap<{ gate: Gate; at: number }>;
   /** When each bucket is full again. */
   buckets: Map<string, number>;
+  /** The same of tokens that enqueue at a rate; the one that was here the longest ago first. */
+  callers: Map<string, number>;
   closures: Map<string, { since: number; until: number; reason: string | null }>;
   flows: Map<string, Flow>;
   /** The share at which what was served last began, by level. */
@@ -152,6 +154,7 @@ export function emptyBooks(code: CodeSettings): Books {
       ({ gate, at }) => gate.looksAt === at,
     ),
     buckets: new Map(),
+    callers: new Map(),
     closures: new Map(),
     flows: new Map(),
     served: new Map(),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { EnqueueAnswer, EnqueueInput, EnqueueReply, JobTemplate } from "../../client/wire.ts";
+import { countCaller, refuseEarly } from "./caller-rate.ts";
 import { resolveConflicts } from "./conflicts.ts";
 import { insertJobs } from "./insert.ts";
 import { ENQUEUE_JOBS_MAX } from "./limits.ts";
@@ -37,7 +38,10 @@ export function enqueue(tx: Tx, input: EnqueueInput): EnqueueReply {
   if (before) {
     return { ok: true, jobs: before.answers ?? allCreated(tx, input, before.firstSeq), replayed: false };
   }
+  const early = refuseEarly(tx, input);
+  if (early) return early;
   const reply = input.templates.some(isKeyed) ? acceptKeyed(tx, input) : acceptPlain(tx, input);
+  if (reply.ok) countCaller(tx, input);
   if (reply.ok && input.idempotency) rememberKey(tx, input.idempotency, reply);
   return reply;
 }

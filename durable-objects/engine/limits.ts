@@ -14,6 +14,8 @@ export const DAY = 24 * HOUR;
 /** Rows that one verb touches at most; it says when more is due. */
 export const STEP_ROWS = 1000;
 export const ENQUEUE_JOBS_MAX = 1000;
+/** Tokens of which it is remembered how much they have enqueued. */
+export const CALLERS_MAX = 10_000;
 export const WANT_MAX = 500;
 export const SETTLES_MAX = 1000;
 /** Jobs in the hands of one session. */

@@ -1,5 +1,6 @@
 import { BOUNDS } from "./bounds-cases.ts";
 import { BULK } from "./bulk-cases.ts";
+import { CALLERS } from "./caller-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
 import { DEADLINE } from "./deadline-cases.ts";
@@ -31,6 +32,7 @@ import { UNIQUE } from "./unique-cases.ts";
 /** The conformance of the engine: what must hold on every storage, by verb. */
 export const SUITE: Record<string, Case[]> = {
   enqueue: ENQUEUE,
+  "rates of tokens": CALLERS,
   claim: CLAIM,
   limits: LIMITS,
   gates: GATES,
