@@ -184,22 +184,34 @@ function holdsSuspect({ books }: Tx, { held }: Session): boolean {
 /** Whether a session may be given jobs of this lane, as far as is known of it. */
 function knows({ books }: Tx, { id }: { id: string }, { task, channel }: Lane): boolean {
   const visitor = books.visitors.get(id);
-  if (!visitor) return true;
-  return (visitor.channel === null || visitor.channel === channel) && (visitor.tasks?.includes(task) ?? true);
+  const tasks = visitor?.tasks ?? books.standing.get(id)?.tasks ?? null;
+  return (tasks?.includes(task) ?? true) && (!visitor?.channel || visitor.channel === channel);
 }
 
-/** Tickets went out for its kind of work, and nobody came who could run it. */
+/** Nobody is here, or was lately, who could run it, and nobody is on the way. */
 function noWorkerGate(tx: Tx, lane: Lane, live: Session[]): ExplainedGate[] {
-  const { unanswered } = tx.books.channels[lane.channel];
-  if (!unanswered || unanswered.since > tx.now - NO_WORKER_MS) return [];
+  const { channels, standing, visitors } = tx.books;
+  const { unanswered } = channels[lane.channel];
+  const pushed = tx.pushes(lane.task);
+  if (pushed && (!unanswered || unanswered.since > tx.now - NO_WORKER_MS)) return [];
   if (live.some((session) => knows(tx, session, lane))) return [];
-  const able = [...tx.books.visitors].filter(([id]) => knows(tx, { id }, lane));
+  if ([...standing.keys()].some((id) => knows(tx, { id }, lane) && tx.alive(id))) return [];
+  const able = [...visitors].filter(([id]) => knows(tx, { id }, lane));
   const seenAt = Math.max(...able.map(([, visitor]) => visitor.seenAt), Number.NEGATIVE_INFINITY);
   if (seenAt > tx.now - NO_WORKER_MS) return [];
   const last = Number.isFinite(seenAt) ? `the last one was here at ${at(seenAt)}` : "none was here lately";
+  const noWorker = `No worker comes that could run task "${lane.task}"; ${last}.`;
+  if (!pushed || !unanswered) return [gate("no_worker", `${noWorker} ${connectOne(lane)}`)];
   const sent = unanswered.tickets === 1 ? "One ticket was" : `${unanswered.tickets} tickets were`;
   const detail =
-    `No worker comes that could run task "${lane.task}"; ${last}. ${sent} sent for ${lane.channel} work since ${at(unanswered.since)}, and no session followed. ` +
+    `${noWorker} ${sent} sent for ${lane.channel} work since ${at(unanswered.since)}, and no session followed. ` +
     `Check that the queue of ${lane.channel} tickets has a consumer that does not fail, or that a worker that knows the task is connected.`;
   return [gate("no_worker", detail, unanswered.since)];
+}
+
+function connectOne({ task }: Lane): string {
+  return (
+    `By the queue's delivery the Worker does not run this task, so no ticket is sent for it: connect a worker that names "${task}" ` +
+    "(createWorker, or millrace work), or set the delivery to push or both and give the task a handler in the Worker."
+  );
 }

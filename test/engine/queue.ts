@@ -228,7 +228,7 @@ export class TestQueue {
   }
 }
 
-export function given(reply: Ok): [seq: number, fence: number][] {
+export function given(reply: Pick<Ok, "jobs">): [seq: number, fence: number][] {
   return (JSON.parse(reply.jobs) as LeasedTuple[]).map(([seq, , , , fence]) => [seq, fence]);
 }
 
