@@ -1,5 +1,6 @@
 import { BOUNDS } from "./bounds-cases.ts";
 import { BULK } from "./bulk-cases.ts";
+import { CALLERS } from "./caller-cases.ts";
 import { CLAIM } from "./claim-cases.ts";
 import { CODE_SCHEDULES } from "./code-schedule-cases.ts";
 import { DEADLINE } from "./deadline-cases.ts";
@@ -14,6 +15,7 @@ import { GATHER } from "./gather-cases.ts";
 import { HANDOUT } from "./handout-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
+import { LOGS } from "./log-cases.ts";
 import { OPERATE } from "./operate-cases.ts";
 import { ORDERING } from "./ordering-cases.ts";
 import { OUTBOX } from "./outbox-cases.ts";
@@ -30,12 +32,14 @@ import { UNIQUE } from "./unique-cases.ts";
 /** The conformance of the engine: what must hold on every storage, by verb. */
 export const SUITE: Record<string, Case[]> = {
   enqueue: ENQUEUE,
+  "rates of tokens": CALLERS,
   claim: CLAIM,
   limits: LIMITS,
   gates: GATES,
   fairness: FAIRNESS,
   settle: SETTLE,
   exchange: EXCHANGE,
+  logs: LOGS,
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
   gather: GATHER,
