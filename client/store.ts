@@ -76,6 +76,8 @@ export function jobStore<Result>(send: Send, path: string, id: JobId): JobStore<
         if (!signal.aborted) change(open ? { connection: "open", problem: null } : { connection: "connecting" });
       },
     };
+    // React's StrictMode leaves at once and comes back: that asks for one stream, not two.
+    await null;
     while (!over) {
       try {
         for await (const { event, log, ...known } of watchJob<Result>(send, path, options, place)) {

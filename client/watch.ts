@@ -102,7 +102,7 @@ export async function* watchJob<Result>(
       const { result, error, ...rest } = told;
       yield { ...sight, ...rest, result, error } as JobView<Result>;
       return;
-    } else {
+    } else if (told.event === "state" || told.event === "progress") {
       const { event, ...rest } = told;
       place.sight = sight = { ...sight, ...rest };
       yield { ...sight, event };
