@@ -19,7 +19,18 @@ import { QueueHandle } from "./queue-handle.ts";
 import { createSend, type Fetch, type Send } from "./request.ts";
 import type { AnyTaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
-import type { Duration, EnqueuedJob, ErrorGroup, Job, JobId, JobState, Operation, QueueSummary } from "./types.ts";
+import { type Tokens, tokensOver } from "./tokens.ts";
+import type {
+  AuditEntry,
+  Duration,
+  EnqueuedJob,
+  ErrorGroup,
+  Job,
+  JobId,
+  JobState,
+  Operation,
+  QueueSummary,
+} from "./types.ts";
 
 /** Where Millrace is, and how to reach it. */
 export interface ClientOptions {
@@ -132,6 +143,25 @@ export interface Client<Tasks = AnyTaskDeclaration[]> {
    * await client.redrive({ queue: "mail", fingerprint: items[0].fingerprint });
    */
   errors(filter?: ErrorFilter): Promise<{ items: ErrorGroup[]; complete: boolean }>;
+
+  /** Tokens: make, list and revoke them. */
+  tokens: Tokens;
+
+  /**
+   * Who changed what in the last 90 days, or was refused it, newest first, page by page as you go.
+   *
+   * @example
+   * for await (const { at, who, action } of client.audit({ from: "2026-11-01T00:00:00Z" })) console.log(at, who, action);
+   */
+  audit(filter?: AuditFilter): AsyncIterableIterator<AuditEntry>;
+}
+
+/** Which part of the audit log. */
+export interface AuditFilter extends CallOptions {
+  /** Inclusive. */
+  from?: string | Date;
+  /** Exclusive. */
+  to?: string | Date;
 }
 
 /** Which jobs to group. */
@@ -209,6 +239,8 @@ export function clientOver<Tasks>(send: Send, delivery: Delivery): Client<Tasks>
     operations: ({ signal } = {}) => list(send, "/v1/operations?", signal),
     errors: ({ signal, ...filter } = {}) =>
       send({ method: "GET", path: `/v1/errors?${new URLSearchParams(filterTexts(filter))}`, signal }),
+    tokens: tokensOver(send),
+    audit: ({ signal, ...filter } = {}) => list(send, `/v1/audit?${query(filter)}`, signal),
   };
   return client as Client<Tasks>;
 }

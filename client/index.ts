@@ -3,7 +3,14 @@
  *
  * @module
  */
-export { type Client, type ClientOptions, createClient, type ErrorFilter, type JobFilter } from "./client.ts";
+export {
+  type AuditFilter,
+  type Client,
+  type ClientOptions,
+  createClient,
+  type ErrorFilter,
+  type JobFilter,
+} from "./client.ts";
 export type { Ctx, EnqueueFollowUp, JobInfo, Log } from "./context.ts";
 export { type Cancel, cancel, type Snooze, snooze } from "./control.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
@@ -47,5 +54,9 @@ export {
 } from "./task.ts";
 export type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
 export { isNonRetryable, NonRetryableError, RetryAfterError, retryAfterMs } from "./thrown.ts";
+export type { CreatedToken, Tokens } from "./tokens.ts";
 export type * from "./types.ts";
 export type { JobSight, JobView, NumberedLine } from "./watch.ts";
+export { createWorker, type Worker, type WorkerLog, type WorkerOptions, type WorkerSettings } from "./worker.ts";
+export type { RunsIn } from "./worker-check.ts";
+export type { WorkerState } from "./worker-state.ts";

@@ -504,7 +504,7 @@ export interface TokenInfo extends Omit<TokenRequest, "expiresIn"> {
 export interface AuditEntry {
   id: string;
   at: string;
-  /** The token's name, or `"admin"` for the token that the server was configured with. */
+  /** The token's name; `"admin"`: the token that the server was configured with; `"code"`: the Worker, by binding. */
   who: string;
   tokenId: string | null;
   role: Role;
