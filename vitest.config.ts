@@ -23,7 +23,7 @@ function workerd(name: string, include: string[], main: string, exclude: string[
 const RUNTIME_WORKER = "./test/support/runtime-worker.ts";
 const ON_RUNTIME_WORKER = [
   "test/object/**/*.test.ts",
-  "test/worker/{consumer,scheduled,millrace}*.test.ts",
+  "test/worker/{consumer,scheduled,millrace,remote}*.test.ts",
   "test/worker/operations/*.test.ts",
 ];
 

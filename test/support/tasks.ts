@@ -229,4 +229,7 @@ export const many = defineTask({ name: "many", take: { max: 50, wait: "500ms" },
   return jobs.map(({ input }) => ({ took: jobs.length, input }));
 });
 
+/** Declared here, run by remote workers. */
+export const elsewhere = defineTask({ name: "elsewhere", queue: "pull-elsewhere", timeout: "2h" });
+
 export const TASKS = [echo, misbehave, patient, choosy, brokenSchema, ownBackoff, when, child, parent, many] as const;
