@@ -38,7 +38,8 @@ export class SlotPool {
   }
 
   leave(member: PoolMember): void {
-    this.#members.splice(this.#members.indexOf(member), 1);
+    const at = this.#members.indexOf(member);
+    if (at >= 0) this.#members.splice(at, 1);
   }
 
   take(): void {

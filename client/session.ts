@@ -62,7 +62,7 @@ class Session {
     this.#startedAt = ports.now();
     this.#waiter = new Waiter((ms, fire) => ports.timer(ms, fire));
     this.#pool = new SlotPool(options.slots ?? SLOTS_GUESS);
-    const terms = { closing: () => this.#closing(), left: () => this.#left(), strict: false };
+    const terms = { closing: () => this.#closing(), left: () => this.#left(), remote: false };
     this.#bench = new Workbench(ports, this.#pool, terms, () => this.#waiter.wake());
   }
 

@@ -15,7 +15,11 @@ import type { Unit } from "./waiting.ts";
 export interface SlotPorts extends AttemptPorts {
   now(): number;
   /** Told of each attempt, for logs. */
-  watch?: { started(job: LeasedJob): void; ended(job: LeasedJob, outcome: Outcome, ranMs: number): void };
+  watch?: {
+    started(job: LeasedJob): void;
+    ended(job: LeasedJob, outcome: Outcome, ranMs: number): void;
+    lost?(job: LeasedJob): void;
+  };
 }
 
 interface Running {
@@ -118,6 +122,7 @@ export class Slots {
     const running = this.#running.get(id);
     if (running?.attempt.job.fence !== fence) return;
     running.attempt.lose();
+    this.#ports.watch?.lost?.(running.attempt.job);
     this.#leave(running);
   }
 

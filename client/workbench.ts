@@ -13,6 +13,7 @@ import { Waiting } from "./waiting.ts";
 const WANT_MAX = 500;
 const SETTLE_MAX = 1000;
 const PROGRESS_MS = 2_000;
+const MESSAGE_CHARS_MAX = 1_500_000;
 /** Jobs that wait here for longer than they were claimed ahead are looked at again, or given back. */
 const WAIT_MS_MAX = 4 * AHEAD_MS;
 
@@ -31,8 +32,8 @@ export interface Terms {
   closing(): boolean;
   /** How many jobs may be claimed yet. */
   left(): number;
-  /** Gives back single jobs too that have waited for long while no slot came free. */
-  strict: boolean;
+  /** Of a remote worker: jobs that have waited for long are given back one by one too, and messages are bounded. */
+  remote: boolean;
 }
 
 /** What an exchange says that is the stay's own business. */
@@ -40,10 +41,10 @@ type Head = Pick<ExchangeRequest, "session" | "n" | "worker">;
 
 export class Workbench implements PoolMember {
   readonly summary: Summary = { claimed: 0, settled: 0, lost: 0, refused: 0, exchanges: 0 };
-  /** When the latest exchange that was answered was sent: the lease counts from then. */
+  /** From when the lease counts: when the latest exchange that was answered was sent. */
   exchangedAt: number;
   leaseMs = 30_000;
-  /** Set when something may be due earlier. */
+  /** Called when something may be due earlier. */
   readonly #wake: () => void;
   readonly #ports: SlotPorts;
   readonly #pool: SlotPool;
@@ -91,7 +92,10 @@ export class Workbench implements PoolMember {
   }
 
   startNext(): boolean {
-    const unit = this.#waiting.next(this.#ports.now(), { rush: this.#terms.closing(), more: this.#more });
+    const closing = this.#terms.closing();
+    // A shift ends what it has claimed; a worker that is stopped gives it back.
+    if (closing && this.#terms.remote) return false;
+    const unit = this.#waiting.next(this.#ports.now(), { rush: closing, more: this.#more });
     if (unit) this.#slots.start(unit);
     return unit !== null;
   }
@@ -104,7 +108,8 @@ export class Workbench implements PoolMember {
   /** What the next exchange says; what it settles and tells is not here any more. */
   request(head: Head): ExchangeRequest {
     this.#releaseSurplus();
-    const settle = this.#ended.slice(0, this.#slots.settleable(this.#ended, SETTLE_MAX));
+    const most = this.#terms.remote ? carried(this.#ended) : SETTLE_MAX;
+    const settle = this.#ended.slice(0, this.#slots.settleable(this.#ended, most));
     this.#ended = this.#ended.slice(settle.length);
     const want = this.want();
     return {
@@ -136,8 +141,11 @@ export class Workbench implements PoolMember {
 
   /** Takes in what the queue says between answers. */
   push({ jobs, cancel }: ExchangePush): void {
+    const now = this.#ports.now();
     for (const id of cancel) this.#cancel(id);
-    this.#add(jobs, this.#ports.now());
+    // A push begins a lease where there is none, and renews none: nobody has spoken.
+    if (this.empty) this.exchangedAt = now;
+    this.#add(jobs, now);
   }
 
   /** Gives back what waits. */
@@ -145,22 +153,23 @@ export class Workbench implements PoolMember {
     this.#release(this.#waiting.removeAll());
   }
 
-  /** When the next exchange is due for what is in hand. */
-  dueAt(now: number): number {
+  /** When the next exchange is due for what is in hand; `since`: the latest was sent then. */
+  dueAt(now: number, since = this.exchangedAt): number {
     if (this.#ended.length > 0 && (!this.#waiting.ready(now) || this.#ended.length >= SETTLE_MAX)) return now;
     if (this.held === 0) return Number.POSITIVE_INFINITY;
     if (this.#more) return now;
-    let dueAt = this.exchangedAt + this.leaseMs / 3;
-    if (this.#slots.hasNews) dueAt = Math.min(dueAt, this.exchangedAt + PROGRESS_MS);
-    if (this.#waiting.ready(now)) dueAt = Math.min(dueAt, this.exchangedAt + WAIT_MS_MAX);
+    let dueAt = since + this.leaseMs / 3;
+    if (this.#slots.hasNews) dueAt = Math.min(dueAt, since + PROGRESS_MS);
+    if (this.#waiting.ready(now)) dueAt = Math.min(dueAt, since + WAIT_MS_MAX);
     const wanted = this.#wanted();
-    if (wanted) dueAt = Math.min(dueAt, this.exchangedAt + wanted.pollMs);
+    if (wanted) dueAt = Math.min(dueAt, since + wanted.pollMs);
     return dueAt;
   }
 
   /** When something here has to be looked at, whatever the queue says. */
   nextEvent(): number {
-    return Math.min(this.#slots.nextTimeout(), this.#pool.full ? Number.POSITIVE_INFINITY : this.#waiting.ripeAt());
+    const stuck = this.#pool.full || this.#more;
+    return Math.min(this.#slots.nextTimeout(), stuck ? Number.POSITIVE_INFINITY : this.#waiting.ripeAt());
   }
 
   /** Times out attempts that are past their time; `all`: gives everything back. */
@@ -195,7 +204,7 @@ export class Workbench implements PoolMember {
   #releaseSurplus(): void {
     const now = this.#ports.now();
     const ripeBefore = this.#pool.full ? now - WAIT_MS_MAX : Number.NEGATIVE_INFINITY;
-    const since = this.#terms.strict ? ripeBefore : Number.NEGATIVE_INFINITY;
+    const since = this.#terms.remote ? ripeBefore : Number.NEGATIVE_INFINITY;
     this.#release(this.#waiting.surplus(2 * this.#pool.ahead(now), ripeBefore, since));
   }
 
@@ -244,4 +253,16 @@ export class Workbench implements PoolMember {
     }
     if (!this.#waiting.ready(this.#ports.now()) || this.#ended.length >= SETTLE_MAX) this.#wake();
   }
+}
+
+/** How many of these, from the first, one message carries; the API takes 8 MiB, and a character may be three bytes. */
+function carried(ended: readonly Outcome[]): number {
+  let chars = 0;
+  for (const [index, outcome] of ended.entries()) {
+    if (index === SETTLE_MAX) return index;
+    if (!("result" in outcome) || !outcome.result) continue;
+    chars += JSON.stringify(outcome.result).length;
+    if (index > 0 && chars > MESSAGE_CHARS_MAX) return index;
+  }
+  return ended.length;
 }
