@@ -8,7 +8,6 @@ import {
   type JobSnapshot,
   type JobState,
   type JobStore,
-  type Json,
   type LogLine,
   type NumberedLine,
   type QueueEvent,
@@ -36,7 +35,7 @@ it("types what is seen of a job", () => {
       expectTypeOf(e.result).toEqualTypeOf<{ bytes: number } | null | undefined>();
     }
     for await (const e of createClient({ url: "http://x" }).job("video:0:1").watch()) {
-      if (e.event === "result") expectTypeOf(e.result).toEqualTypeOf<Json>();
+      if (e.event === "result") expectTypeOf(e.result).toBeAny();
     }
   });
   // @ts-expect-error: an unknown option
