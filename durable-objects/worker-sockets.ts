@@ -7,16 +7,15 @@
 import type { ErrorCode } from "../client/types.ts";
 import type { ExchangeInput, ExchangeReply, Handout } from "../client/wire.ts";
 import type { StandingWant } from "./engine/ports.ts";
+import { standingWant } from "./engine/standing.ts";
+import { refuseFrame, refuseToKeep } from "./frames.ts";
 import type { ShellPorts, SocketPort } from "./ports.ts";
 import { type Grant, type Remote, readGrant, type Where } from "./remote.ts";
 import { type Attachment, attachmentOf, CLOSE, type Sockets } from "./sockets.ts";
 
-const FRAME_MIB = 8;
 /** Frames of one socket that may wait for those before them: a client has one exchange in flight. */
 const FRAMES_WAITING = 8;
 const REFUSED_MAX = 20;
-/** Of the attachment's JSON: the platform keeps 16 KiB. */
-const ATTACHMENT_CHARS = 14_000;
 
 /** What is kept with the socket of a worker. */
 interface Kept {
@@ -69,9 +68,8 @@ export class WorkerSockets implements SocketPort {
   accept(header: string | null): Response {
     const grant = readGrant(header);
     const blank = { kind: "worker", grant, session: null, standing: null, refused: 0 } as const;
-    if (JSON.stringify(blank).length > ATTACHMENT_CHARS) {
-      return new Response(tooLong("A token names", grant.tasks), { status: 400 });
-    }
+    const tooLong = refuseToKeep(blank, "A token names", grant.tasks);
+    if (tooLong) return new Response(tooLong, { status: 400 });
     // It joins the others with its first frame.
     return this.#ports.sockets.accept(blank);
   }
@@ -82,19 +80,16 @@ export class WorkerSockets implements SocketPort {
     if (!connection) return Promise.resolve();
     this.#ports.sockets.heard(socket);
     if (connection.waiting >= FRAMES_WAITING) {
-      this.#refuse(
-        connection,
-        queue,
-        "conflict",
-        `More than ${FRAMES_WAITING} frames wait: send one, and await its answer`,
-      );
+      const detail = `More than ${FRAMES_WAITING} frames wait: send one, and await its answer`;
+      this.#refuse(connection, queue, "conflict", detail);
       return connection.turn;
     }
     connection.waiting += 1;
-    connection.turn = connection.turn.then(async () => {
+    const answered = connection.turn.then(async () => {
       connection.waiting -= 1;
       if (!connection.closed) await this.#answer(connection, frame, queue);
     });
+    connection.turn = answered.catch((error) => this.#failed("frame_failed", error));
     return connection.turn;
   }
 
@@ -135,27 +130,23 @@ export class WorkerSockets implements SocketPort {
   }
 
   async #answer(connection: Connection, frame: string | ArrayBuffer, queue: QueueOfSockets): Promise<void> {
-    const { remote, where, sockets, log } = this.#ports;
-    if (typeof frame !== "string") {
-      const detail = "A frame is text, the JSON of an exchange: this one is binary";
-      return this.#refuse(connection, queue, "unsupported_media_type", detail);
-    }
-    if (isTooLong(frame)) {
-      const detail = `A frame has at most ${FRAME_MIB} MiB: settle fewer jobs in one exchange`;
-      return this.#refuse(connection, queue, "payload_too_large", detail);
-    }
+    const { remote, where, sockets } = this.#ports;
+    const refused = refuseFrame(frame);
+    if (refused) return this.#refuse(connection, queue, ...refused);
     let done = false;
     let answer: string;
     try {
-      answer = await remote.exchange(where, connection.grant, frame, async (input) => {
-        const reply = this.#admit(connection, input) ?? (await queue.exchange(input));
+      answer = await remote.exchange(where, connection.grant, frame as string, async (input) => {
+        const admitted = this.#admit(connection, input);
+        // Who has closed meanwhile can be told nothing more.
+        const reply = admitted ?? (await queue.exchange({ ...input, standing: !connection.closed }));
         done = reply.ok;
         if (reply.ok) this.#keep(connection, queue.standing(input));
         return reply;
       });
     } catch (error) {
       done = true;
-      log("error", "frame_failed", { queue: where.queue, error: String(error) });
+      this.#failed("frame_failed", error);
       answer = remote.problem("internal", "The exchange failed: send it again under the same n");
     }
     if (!done) this.#noteRefused(connection);
@@ -173,14 +164,17 @@ export class WorkerSockets implements SocketPort {
       const detail = `This socket speaks for session ${connection.session}: open another for ${JSON.stringify(session)}`;
       return { ok: false, code: "conflict", detail };
     }
-    const standing = { session, n, want: input.want, tasks: input.worker.tasks ?? null, worker: input.worker.name };
-    if (JSON.stringify({ grant: connection.grant, standing }).length > ATTACHMENT_CHARS - 200) {
-      return { ok: false, code: "invalid_request", detail: tooLong("A worker names", standing.tasks) };
+    const standing = standingWant(input, input.want);
+    const tooLong = refuseToKeep({ grant: connection.grant, standing }, "A worker names", standing.tasks);
+    if (tooLong) return { ok: false, code: "invalid_request", detail: tooLong };
+    const { bySession } = this.#load();
+    const before = bySession.get(session);
+    if (connection.closed) {
+      const detail = `A newer socket speaks for session ${session}`;
+      return before ? { ok: false, code: "conflict", detail } : null;
     }
     connection.answering = n;
     connection.session = session;
-    const { bySession } = this.#load();
-    const before = bySession.get(session);
     if (before === connection) return null;
     bySession.set(session, connection);
     if (before) {
@@ -194,7 +188,7 @@ export class WorkerSockets implements SocketPort {
   #push(handout: Handout, standing: ReadonlyMap<string, StandingWant>): boolean {
     const connection = this.#load().bySession.get(handout.session);
     if (!connection) return false;
-    const { remote, where, sockets, log } = this.#ports;
+    const { remote, where, sockets } = this.#ports;
     try {
       const text = remote.push(where, handout);
       this.#keep(connection, standing.get(handout.session) ?? null);
@@ -205,7 +199,7 @@ export class WorkerSockets implements SocketPort {
       if (sockets.send(connection.socket, text)) return true;
     } catch (error) {
       // The jobs are granted again with the session's next exchange.
-      log("error", "push_failed", { queue: where.queue, error: String(error) });
+      this.#failed("push_failed", error);
       sockets.drop(connection.socket, CLOSE.broken, "push failed");
     }
     this.#unbind(connection);
@@ -229,6 +223,10 @@ export class WorkerSockets implements SocketPort {
     if (connection.closed || connection.refused < REFUSED_MAX) return;
     this.#ports.sockets.drop(connection.socket, CLOSE.refused, `${REFUSED_MAX} frames were refused`);
     this.#forget(connection, queue);
+  }
+
+  #failed(event: string, error: unknown): void {
+    this.#ports.log("error", event, { queue: this.#ports.where.queue, error: String(error) });
   }
 
   #drop(connection: Connection, code: number, reason: string): void {
@@ -282,13 +280,4 @@ export class WorkerSockets implements SocketPort {
     const fresh = { turn: Promise.resolve(), waiting: 0, answering: null, held: [], closed: false };
     return { socket, grant, session, standing, refused, ...fresh };
   }
-}
-
-function isTooLong(frame: string): boolean {
-  const bytes = FRAME_MIB * 2 ** 20;
-  return frame.length > bytes || (frame.length * 3 > bytes && new TextEncoder().encode(frame).length > bytes);
-}
-
-function tooLong(who: string, tasks: string[] | null): string {
-  return `${who} ${tasks?.length ?? 0} tasks, too many characters in all: give it fewer tasks or shorter names`;
 }

@@ -145,6 +145,48 @@ describe("a session and its sockets", () => {
   });
 });
 
+describe("a socket that closes while its frame is being read", () => {
+  async function closing(stub: Stub, session: string) {
+    const gate = { open: false, reached: 0 };
+    const worker = await connect(stub, session);
+    const { jobs } = await worker.exchange({ want: 1 });
+    faults.frame = async () => {
+      gate.reached += 1;
+      while (!gate.open) await scheduler.wait(5);
+    };
+    worker.ask({ settle: jobs.map(completed), want: 5 });
+    await until(() => gate.reached === 1);
+    worker.close();
+    await until(() => worker.closed.length === 1);
+    return gate;
+  }
+
+  it("has it settled, and stands no more", async () => {
+    const stub = queueObject();
+    await enqueue(stub);
+    const gate = await closing(stub, "s");
+    gate.open = true;
+    await until(async () => (await stateOf(stub, 1)) === "completed");
+    await enqueue(stub);
+    expect(await stateOf(stub, 2)).toBe("ready");
+  });
+
+  it("does not take from a newer socket of its session what that wants", async () => {
+    const stub = queueObject();
+    await enqueue(stub);
+    const gate = await closing(stub, "s");
+    const newer = await connect(stub, "s");
+    faults.frame = null;
+    expect(await newer.exchange({ n: 2, settle: [completed({ id: "mail:0:1", fence: 1 })], want: 1 })).toMatchObject({
+      refused: [],
+    });
+    gate.open = true;
+    await until(async () => (await gauges(stub)).refused === 1);
+    await enqueue(stub);
+    expect(idsOf((await newer.next("push")).jobs)).toEqual(["mail:0:2"]);
+  });
+});
+
 describe("hibernation", () => {
   it("keeps sockets and what they want: the evicted object pushes, and pings do not wake it", async () => {
     const stub = queueObject();

@@ -74,6 +74,12 @@ const METRICS: Metric[] = [
   ],
   ["millrace_sessions", "gauge", "Sessions of workers at the queue.", ({ sessions }) => one(sessions.length)],
   [
+    "millrace_sockets",
+    "gauge",
+    "Open WebSockets, of workers and of watchers.",
+    ({ sockets }) => Object.entries(sockets ?? {}).map(([kind, value]) => [{ kind }, value]),
+  ],
+  [
     "millrace_outbox_jobs",
     "gauge",
     "Ended jobs that the history does not have yet.",
@@ -95,6 +101,30 @@ const METRICS: Metric[] = [
   ],
   ["millrace_alarms_total", "counter", "Alarms run.", ({ metrics }) => one(metrics.alarms)],
   ["millrace_tickets_sent_total", "counter", "Tickets sent.", ({ metrics }) => one(metrics.ticketsSent)],
+  [
+    "millrace_handouts_total",
+    "counter",
+    "Jobs handed to remote workers that stood ready.",
+    ({ metrics }) => one(metrics.handouts),
+  ],
+  [
+    "millrace_settles_refused_total",
+    "counter",
+    "Outcomes of attempts that changed nothing: not the session's job, or malformed.",
+    ({ metrics }) => one(metrics.settlesRefused),
+  ],
+  [
+    "millrace_frames_refused_total",
+    "counter",
+    "Messages of WebSockets that were refused.",
+    ({ metrics }) => one(metrics.framesRefused),
+  ],
+  [
+    "millrace_sockets_dropped_total",
+    "counter",
+    "WebSockets closed because the other side was silent, did not read or sent nonsense.",
+    ({ metrics }) => one(metrics.socketsDropped),
+  ],
   [
     "millrace_follow_ups_delivered_total",
     "counter",
