@@ -11,6 +11,7 @@ import { runCost } from "./cost.ts";
 import { runLatency } from "./latency.ts";
 import { runLimits } from "./limits.ts";
 import { runProfile } from "./profile.ts";
+import { runRemote } from "./remote.ts";
 import { type SuiteReport, textOf } from "./report.ts";
 import { runThroughput } from "./throughput.ts";
 
@@ -25,6 +26,7 @@ const SUITES: { [name: string]: Suite } = {
   throughput: { run: runThroughput },
   latency: { run: runLatency },
   limits: { run: runLimits },
+  remote: { run: runRemote },
   profile: { run: runProfile, isExtra: true },
 };
 

@@ -18,6 +18,8 @@ const TOKEN = "a-token-of-the-benchmark-s-own-runtime";
 export interface Millrace {
   /** A client over HTTP. Each coalesces only its own calls. */
   client(): Client;
+  /** Where it is, and its token. */
+  access: { url: string; token: string };
   /** Calls a route of the benchmark's Worker. Rejects when it fails. */
   call<Answer = void>(route: string, ask?: { [field: string]: unknown }): Promise<Answer>;
   /** Waits until every job of a queue is in the history; also until its object sleeps, with `asleep`. */
@@ -55,7 +57,8 @@ export async function startMillrace({ watch }: { watch: boolean }): Promise<Mill
     }
   }
   if (watch) await call("watch");
-  return { client: () => createClient({ url, token: TOKEN }), call, untilDone, stop: () => harness.close() };
+  const access = { url, token: TOKEN };
+  return { client: () => createClient(access), access, call, untilDone, stop: () => harness.close() };
 }
 
 /** The runtime tells each request and batch on standard output, which is the benchmark's own. */

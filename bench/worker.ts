@@ -50,7 +50,7 @@ const keyed = defineTask({
 /** On, tickets are thrown away: what waits goes on waiting. */
 const idle = { on: false };
 
-const mill = createMillrace({ tasks: [noop, stamp, keyed], queues: { "*": {} } });
+const mill = createMillrace({ tasks: [noop, stamp, keyed], queues: { "*": {}, "remote-*": { delivery: "pull" } } });
 
 function watched(env: Env): Env {
   if (!watching.on) return env;
