@@ -161,9 +161,9 @@ describe("createMillrace", () => {
       /schedules\["nightly"\]: There is no task "ehco". Did you mean "echo"\?/,
     ],
     [
-      "a pull queue",
-      () => createMillrace({ tasks: [], queues: { q: { delivery: "pull" } } as never }),
-      /pull queues are not built yet/,
+      "a delivery that there is not",
+      () => createMillrace({ tasks: [], queues: { q: { delivery: "poll" } } as never }),
+      /queues\["q"\].delivery is "push", "pull" or "both"/,
     ],
     [
       "a setting out of range",

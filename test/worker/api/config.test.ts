@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { defineTask } from "../../../client/task.ts";
-import { type MillraceConfig, queueSettings, readConfig } from "../../../worker/config.ts";
+import { type MillraceConfig, pushes, queueSettings, readConfig } from "../../../worker/config.ts";
 import { lineOf } from "../../../worker/log.ts";
+import { readSchedules } from "../../../worker/schedules.ts";
 
 const task = defineTask({ name: "a" });
 const read = (more: object) => readConfig({ tasks: [task], ...more } as MillraceConfig);
@@ -28,12 +29,25 @@ describe("readConfig", () => {
     ["tasks that are no list", { tasks: {} }, /list of what defineTask makes/],
     ["what defineTask did not make", { tasks: [{ name: "a" }] }, /tasks\[0\]/],
     ["two of a name", { tasks: [task, defineTask({ name: "a" })] }, /"a".*unique/],
-    ["a timeout for a remote worker", { tasks: [defineTask({ name: "b", timeout: "14m" })] }, /at most 13m/],
+    ["a timeout for a remote worker", { tasks: [defineTask({ name: "b", timeout: "14m" })] }, /"default".*at most 13m/],
+    [
+      "the same of a handler, where consumers work too",
+      {
+        tasks: [defineTask({ name: "b", timeout: "14m", queue: "video" }).handler(() => {})],
+        queues: { video: { delivery: "both" } },
+      },
+      /Task "b" has a timeout of 14m.*the task no handler here/,
+    ],
     ["an unknown key", { queue: {} }, /"queue".*There are: tasks, queues/],
     ["a bad name of a queue", { queues: { Mail: {} } }, /queues\["Mail"\]/],
     ["a bad pattern", { queues: { "*A": {} } }, /queues\["\*A"\]/],
     ["another wildcard", { queues: { "a?": {} } }, /queues\["a\?"\]/],
-    ["a pull queue", { queues: { video: { delivery: "pull" } } }, /not built yet/],
+    [
+      "another delivery",
+      { queues: { video: { delivery: "poll" } } },
+      /delivery is "push", "pull" or "both", not "poll"/,
+    ],
+    ["no delivery at all", { queues: { video: { delivery: null } } }, /delivery is "push", "pull" or "both", not null/],
     ["a queue that is no object", { queues: { a: 5 } }, /is an object/],
     ["an unknown setting", { queues: { a: { slot: 1 } } }, /queues\["a"\]: slot is not known; did you mean "slots"/],
     ["a setting out of range", { queues: { "a-*": { lease: "1s" } } }, /lease is a duration from "5s" to "10m"/],
@@ -89,6 +103,40 @@ describe("queueSettings", () => {
       expect(queueSettings(strict, queue), queue).toBeNull();
     }
     for (const queue of ["A", "", "a b", "a:0"]) expect(queueSettings(config, queue), queue).toBeNull();
+  });
+});
+
+describe("delivery", () => {
+  const encode = defineTask({ name: "encode", queue: "video", timeout: "7d" });
+  const light = defineTask({ name: "light", queue: "video" }).handler(() => {});
+  const config = (delivery: "push" | "pull" | "both", tasks: MillraceConfig["tasks"] = [light]) =>
+    readConfig({ tasks, queues: { video: { delivery }, "v-*": { delivery } } });
+
+  it.each([
+    ["push", ["light", "encode", "unheard-of"]],
+    ["pull", []],
+    ["both", ["light"]],
+  ] as const)("%s is for consumers: %j", (delivery, expected) => {
+    const tasks = delivery === "push" ? [light, defineTask({ name: "encode" })] : [light, encode];
+    const names = ["light", "encode", "unheard-of"];
+    const read = config(delivery, tasks);
+    for (const queue of ["video", "v-1"]) {
+      expect(names.filter((name) => pushes(read, queue, name))).toEqual(expected);
+    }
+  });
+
+  it("lets attempts of remote workers take long, and those of schedules", () => {
+    for (const delivery of ["pull", "both"] as const) {
+      const read = config(delivery, [encode]);
+      expect(read.tasks.get("encode")).toMatchObject({ timeoutMs: 7 * 86_400_000 });
+      const nightly = { task: "encode", cron: "@daily" };
+      expect([...readSchedules(read, { nightly }).keys()]).toEqual(["video"]);
+      expect(() => readSchedules(read, { nightly: { ...nightly, queue: "default" } })).toThrow(
+        /schedules\["nightly"\]:.*options.timeout is over 13m, and queue "default" runs task "encode"/,
+      );
+    }
+    const handled = encode.handler(() => {});
+    expect(config("pull", [handled]).tasks.get("encode")).toMatchObject({ timeoutMs: 7 * 86_400_000 });
   });
 });
 
