@@ -85,8 +85,6 @@ describe("paths and methods", () => {
   });
 
   it.each([
-    ["POST", "/v1/queues/a/exchange"],
-    ["GET", "/v1/queues/a/connect"],
     ["POST", "/v1/tokens"],
     ["POST", "/v1/hooks/github"],
   ])("400 for %s %s, which comes later", async (method, path) => {

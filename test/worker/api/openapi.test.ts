@@ -56,6 +56,8 @@ const CORE: [method: string, path: string, success: string][] = [
   ["post", "/v1/queues/{queue}/schedules/{name}/resume", "200"],
   ["post", "/v1/queues/{queue}/schedules/{name}/backfill", "200"],
   ["delete", "/v1/queues/{queue}/schedules/{name}", "204"],
+  ["post", "/v1/queues/{queue}/exchange", "200"],
+  ["get", "/v1/queues/{queue}/connect", "101"],
   ["get", "/v1/history/summary", "200"],
   ["get", "/metrics", "200"],
   ["get", "/healthz", "200"],
@@ -143,8 +145,14 @@ it("reaches every call that it describes", async () => {
     "/v1/queues/{queue}/schedules/{name}/backfill": { from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z" },
     "/v1/queues/{queue}/drain": { confirm: "q-reach", states: ["blocked"] },
     "/v1/queues/{queue}/purge": { confirm: "q-reach", states: ["cancelled"] },
+    "/v1/queues/{queue}/exchange": { session: "s", n: 1, worker: { name: "w", runtime: "r" }, holding: [], want: 0 },
     "/v1/operations": { action: "retry", filter: { queue: "q-reach" }, dryRun: true },
     "delete /v1/queues/{queue}": { confirm: "q-reach-empty" },
+  };
+  const queues: { [call: string]: string } = {
+    "delete /v1/queues/{queue}": "q-reach-empty",
+    "post /v1/queues/{queue}/exchange": "pull-reach",
+    "get /v1/queues/{queue}/connect": "pull-reach",
   };
   // Of a queue that is deleted nothing may wait.
   await answer(await ask("/v1/queues/q-reach-empty/pause", { method: "POST" }));
@@ -153,14 +161,15 @@ it("reaches every call that it describes", async () => {
   for (const [method, path, success] of [...CORE].sort((a, b) => last(a) - last(b))) {
     const changes = method !== "get" && method !== "delete";
     const body = bodies[`${method} ${path}`] ?? (changes ? bodies[path] : undefined);
-    const queue = method === "delete" && path === "/v1/queues/{queue}" ? "q-reach-empty" : "q-reach";
+    const queue = queues[`${method} ${path}`] ?? "q-reach";
     const at = path
       .replace("operations/{id}", `operations/${operation.id}`)
       .replace("{id}", id)
       .replace("{queue}", queue)
       .replace("{kind}/{value}", "tenant/acme")
       .replace("{name}", "nightly");
-    const response = await ask(at, { method: method.toUpperCase(), body });
+    const headers: Record<string, string> = success === "101" ? { upgrade: "websocket" } : {};
+    const response = await ask(at, { method: method.toUpperCase(), body, headers });
     expect(`${method} ${path} ${response.status}`).toBe(`${method} ${path} ${success}`);
     const media = response.headers.get("content-type")?.split(";")[0];
     const content = document.paths[path]![method]!.responses[success]!.content;

@@ -56,7 +56,7 @@ export const CONFIG: MillraceConfig = {
     }),
     defineTask({ name: "later", input: z.object({ n: z.number() }).refine(async ({ n }) => n < 10, "n is below 10") }),
   ],
-  queues: { "q-*": {}, "tenant-a": { concurrency: 2, lease: "1m" } },
+  queues: { "q-*": {}, "pull-*": { delivery: "pull" }, "tenant-a": { concurrency: 2, lease: "1m" } },
 };
 
 const keyring = createKeyring();
