@@ -28,7 +28,7 @@ import { noteNews } from "./notes.ts";
 import type { Tx } from "./ports.ts";
 import { newSession, saveSession } from "./sessions.ts";
 import { settle } from "./settle.ts";
-import { stand } from "./standing.ts";
+import { runs, stand } from "./standing.ts";
 import { nextOpening, noteVisit } from "./tickets.ts";
 
 type Refused = { seq: number; fence: number; code: string };
@@ -204,7 +204,8 @@ function abilitiesOf({ channel, worker }: ExchangeInput): Abilities {
 function comeBackInMs(tx: Tx, input: ExchangeInput): number | null {
   if (tx.books.paused || input.standing === true) return null;
   if (workIsLikely(tx)) return LINGER_MS;
-  const opensAt = nextOpening(tx, abilitiesOf(input));
+  const can = abilitiesOf(input);
+  const opensAt = nextOpening(tx, can.channel, (task) => runs(can, task));
   return opensAt !== null && opensAt <= tx.now + GATE_LINGER_MS ? Math.max(1, opensAt - tx.now) : null;
 }
 

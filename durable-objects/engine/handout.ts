@@ -9,7 +9,7 @@
  */
 import type { Handout } from "../../client/wire.ts";
 import { type Held, type Session, setting } from "./books.ts";
-import { claim, claimable } from "./claim.ts";
+import { claim, claimable, liveSessions } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { closedBy } from "./gates.ts";
 import { leaseTexts } from "./lease.ts";
@@ -17,7 +17,7 @@ import { CLAIM_BYTES, STEP_ROWS } from "./limits.ts";
 import { openGates } from "./lines.ts";
 import type { Effects, StandingWant, Tx } from "./ports.ts";
 import { newSession, sessionDueAt, writeSession } from "./sessions.ts";
-import { dropSilent } from "./standing.ts";
+import { dropSilent, runs } from "./standing.ts";
 
 type Given = Map<string, Held[]>;
 
@@ -70,6 +70,7 @@ function giveRound(tx: Tx, given: Given, left: { jobs: number; bytes: number }):
   let wants = takers.reduce((sum, { want }) => sum + want, 0);
   let any = false;
   for (const taker of takers) {
+    if (ready.size === 0) break;
     const share = Math.ceil((readyFor(ready, taker) * taker.want) / wants);
     wants -= taker.want;
     const most = left.bytes > 0 ? Math.min(share, taker.want, left.jobs) : 0;
@@ -90,7 +91,9 @@ function giveRound(tx: Tx, given: Given, left: { jobs: number; bytes: number }):
 type Ready = Map<string, number>;
 
 function add(ready: Ready, task: string, jobs: number): void {
-  ready.set(task, (ready.get(task) ?? 0) + jobs);
+  const left = (ready.get(task) ?? 0) + jobs;
+  if (left > 0) ready.set(task, left);
+  else ready.delete(task);
 }
 
 /** Jobs that may start, as far as the gates of the queue and of tasks say. */
@@ -104,19 +107,24 @@ function readyByTask(tx: Tx): Ready {
   return ready;
 }
 
-function readyFor(ready: Ready, { tasks }: StandingWant): number {
+function readyFor(ready: Ready, taker: StandingWant): number {
   let jobs = 0;
-  for (const task of tasks ?? ready.keys()) jobs += ready.get(task) ?? 0;
+  for (const [task, count] of ready) if (runs(taker, task)) jobs += count;
   return jobs;
 }
 
 /** Who may be given something, first who wants most. */
-function takersOf({ books, now }: Tx, ready: Ready): StandingWant[] {
+function takersOf(tx: Tx, ready: Ready): StandingWant[] {
+  const { standing, sessions } = tx.books;
   if (ready.size === 0) return [];
+  const placeLeft = liveSessions(tx, null) < setting(tx.books, "maxSessions");
   // A session whose lease is over is about to lose what it holds.
-  const believed = (id: string): boolean => (books.sessions.get(id)?.leaseUntil ?? Number.POSITIVE_INFINITY) > now;
-  return [...books.standing.values()]
-    .filter((taker) => taker.want > 0 && readyFor(ready, taker) > 0 && believed(taker.session))
+  const mayHold = (id: string): boolean => {
+    const session = sessions.get(id);
+    return session ? session.leaseUntil > tx.now : placeLeft;
+  };
+  return [...standing.values()]
+    .filter((taker) => taker.want > 0 && mayHold(taker.session) && readyFor(ready, taker) > 0)
     .sort((a, b) => b.want - a.want);
 }
 

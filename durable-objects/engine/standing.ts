@@ -12,6 +12,11 @@ export function standingWant({ session, n, worker }: ExchangeInput, want: number
   return { session, n, want: Math.max(0, want), tasks: worker.tasks ?? null, worker: worker.name };
 }
 
+/** Whether a session can run jobs of a task. */
+export function runs({ tasks }: Pick<StandingWant, "tasks">, task: string): boolean {
+  return tasks?.includes(task) ?? true;
+}
+
 /** Notes what an exchange left wanting; one that does not stand takes back what stood. */
 export function stand(tx: Tx, input: ExchangeInput, want: number): void {
   if (input.standing === true) tx.books.standing.set(input.session, standingWant(input, want));

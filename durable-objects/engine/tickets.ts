@@ -10,13 +10,14 @@
  */
 import { type Channel, type ExchangeInput, SHIFT_JOBS, SHIFT_MS } from "../../client/wire.ts";
 import { setting, type Visitor } from "./books.ts";
-import { type Abilities, liveSessions } from "./claim.ts";
+import { liveSessions } from "./claim.ts";
 import { closedBy, closedGateOf, costAt, roomOf } from "./gates.ts";
 import { TICKET_MS_MAX, TICKET_MS_MIN } from "./limits.ts";
 import { lanesOf } from "./line.ts";
 import { followUp, openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Group, Lane } from "./scheduler.ts";
+import { runs } from "./standing.ts";
 
 const CHANNELS: readonly Channel[] = ["short", "long"];
 /** How late a session that said it would be back may be. */
@@ -166,9 +167,8 @@ function openIn(tx: Tx, { open, openReady }: Group, roomAt: (gate: Gate, cost: n
   return jobs;
 }
 
-/** When a gate opens that keeps ready jobs which such a session can run; null: none does by itself, or nothing waits. */
-export function nextOpening(tx: Tx, { channel, tasks }: Abilities): number | null {
-  const match = (task: string): boolean => tasks?.includes(task) ?? true;
+/** When a gate opens that keeps ready jobs of a channel (null: of any); null: none does by itself, or nothing waits. */
+export function nextOpening(tx: Tx, channel: Channel | null, match: (task: string) => boolean): number | null {
   const at = CHANNELS.filter((one) => channel === null || one === channel).map(
     (one) => startableIn(tx, one, match).opensAt ?? Number.POSITIVE_INFINITY,
   );
@@ -182,8 +182,7 @@ function dueForStanding(tx: Tx): void {
   if (standing.size === 0 || ![...groups.values()].some(({ ready }) => ready > 0)) return;
   const wanting = [...standing.values()].filter(({ want }) => want > 0);
   if (wanting.length === 0) return;
-  const tasks = wanting.some((one) => one.tasks === null) ? null : wanting.flatMap((one) => one.tasks!);
-  const opensAt = nextOpening(tx, { channel: null, tasks });
+  const opensAt = nextOpening(tx, null, (task) => wanting.some((one) => runs(one, task)));
   if (opensAt !== null) tx.due(opensAt);
 }
 
