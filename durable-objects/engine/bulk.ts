@@ -15,6 +15,7 @@ import { appendDeletes, findManyInOutbox } from "./outbox.ts";
 import type { Row, Tx } from "./ports.ts";
 import { cancelledEnd, WAITING_COLUMNS } from "./rows.ts";
 import { tally } from "./tally.ts";
+import { touch } from "./watch.ts";
 
 export const BULK_JOBS_MAX = 200;
 
@@ -111,6 +112,7 @@ function deletePart(tx: Tx, rows: Row[]): void {
   const json = JSON.stringify(gone);
   const leaving = loadLeaving(tx, json);
   tx.sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?))", json);
+  for (const [seq] of gone) touch(tx, [{ seq }]);
   for (const row of rows) {
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);

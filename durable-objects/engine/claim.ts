@@ -20,6 +20,7 @@ import type { Tx } from "./ports.ts";
 import { TEXT_BYTES } from "./rows.ts";
 import type { Entry, Group, Lane } from "./scheduler.ts";
 import { tallyClaimed } from "./tally.ts";
+import { touch } from "./watch.ts";
 
 /** How many jobs a session may claim now. */
 export function claimable(tx: Tx, session: Session, want: number): number {
@@ -65,13 +66,15 @@ export function claim(tx: Tx, session: Session, can: Abilities, most: number): H
   tx.sql.exec(CLAIM, JSON.stringify(claimed.map(([seq]) => seq)), session.id, tx.now);
   const leaseMs = setting(tx.books, "leaseMs");
   tx.books.metrics.starts += claimed.length;
-  return claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
+  const taken = claimed.map(([seq, fence, lane, rank, timeoutMs, bytes]) => {
     const until = tx.now + timeoutMs + leaseMs;
     const held: Held = { seq, fence, lane, startedAt: tx.now, until, waitMs: Math.max(0, tx.now - rank), bytes };
     session.held.set(seq, held);
     tallyClaimed(tx, lane);
     return held;
   });
+  touch(tx, taken);
+  return taken;
 }
 
 type Loaded = [

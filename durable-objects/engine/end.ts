@@ -19,6 +19,7 @@ import { chunkBytes, fittingLogs } from "./record-size.ts";
 import { addEnd, cellOf, minuteOf } from "./rollup.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
+import { touch } from "./watch.ts";
 
 export interface End {
   seq: number;
@@ -163,6 +164,7 @@ function endChunk(
     rollup,
   );
   assert(row?.count === ends.length, `${row?.count ?? 0} of ${ends.length} jobs were as the books say`);
+  touch(tx, ends);
   const leaving = loadLeaving(tx, json);
   tx.sql.exec(DELETE, json, from, session);
   for (const end of ends) tally(tx, { state: from, lane: end.lane, retrying: end.wasRetrying }, null);

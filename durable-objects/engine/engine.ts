@@ -18,6 +18,7 @@ import type { CodeSchedules, CodeSettings, Effects, StandingWant, Storage, Tx } 
 import { isOutdated, migrate } from "./schema.ts";
 import { readyCount } from "./tally.ts";
 import { decideTickets } from "./tickets.ts";
+import { changesOf, countsDueAt, touchedBy, type Watched } from "./watch.ts";
 
 export interface EngineOptions {
   queue: string;
@@ -32,6 +33,8 @@ export interface EngineOptions {
   standing?(): StandingWant[];
   /** Whether a session's socket has given a sign of life lately; asked when it is about to be told something. Absent: each has. */
   alive?(session: string): boolean;
+  /** Who watches, kept true by its owner. Absent: nobody. */
+  watched?: Watched;
   random?: () => number;
 }
 
@@ -44,6 +47,7 @@ export class Engine {
   readonly #pushes: Tx["pushes"];
   readonly #alive: Tx["alive"];
   readonly #standing: () => StandingWant[];
+  readonly #watched: Watched | null;
   #books: Books | null = null;
   /** The code's schedules have been taken over. */
   #followed = false;
@@ -59,6 +63,7 @@ export class Engine {
     this.#pushes = (task) => options.pushes?.(task) ?? true;
     this.#alive = (session) => options.alive?.(session) ?? true;
     this.#standing = () => options.standing?.() ?? [];
+    this.#watched = options.watched ?? null;
   }
 
   /** Reads in a queue that has been written to before; null where there is none. Writes nothing, except to bring older tables up to date. */
@@ -85,6 +90,7 @@ export class Engine {
           assert(this.#books, "a migrated storage has books");
         }
         const tx = this.#tx(this.#books, now, due);
+        tx.touched = touchedBy(this.#watched, tx.now, this.#books.nextOutboxId);
         if (!this.#followed) capBuckets(tx);
         if (!this.#followed) followCode(tx, this.#schedules?.inputs ?? new Map());
         this.#followed = true;
@@ -92,12 +98,14 @@ export class Engine {
         sweepLanes(tx);
         const told = handOut(tx);
         const tickets = decideTickets(tx);
+        const changes = changesOf(tx);
+        due(countsDueAt(tx));
         const flush = flushIsDue(tx);
         if (flush) beginFlush(tx);
         due(flushDueAt(tx));
         const deliver = deliveryDueAt(tx.books) <= tx.now;
         due(deliver ? tx.now + DELIVERY_AT_MOST_MS : deliveryDueAt(tx.books));
-        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush, deliver, ...told };
+        const effects = { tickets, wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, flush, deliver, ...told, changes };
         return { result, effects };
       });
     } catch (error) {
@@ -122,7 +130,7 @@ export class Engine {
   #tx(books: Books, now: number, due: (at: number) => void): Tx {
     this.#now = Math.max(this.#now, now);
     const ports = { sql: this.#storage.sql, random: this.#random, alive: this.#alive, pushes: this.#pushes };
-    return { ...this.#name, ...ports, now: this.#now, books, due };
+    return { ...this.#name, ...ports, now: this.#now, books, watched: this.#watched, touched: null, due };
   }
 }
 

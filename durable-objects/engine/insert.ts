@@ -12,6 +12,7 @@ import { joinLine, loadLines } from "./ordering.ts";
 import type { Tx } from "./ports.ts";
 import { assertEdge } from "./states.ts";
 import { tally } from "./tally.ts";
+import { touch, touchNew } from "./watch.ts";
 
 /** What jobs of one template have in common, once the clock has been read. */
 export interface Stored {
@@ -64,6 +65,7 @@ export function insertJobs(tx: Tx, templates: Stored[], jobs: NewRow[], request:
   }
   assert(seq === firstSeq + jobs.length, "every job got an id");
   tx.books.nextSeq = seq;
+  touchNew(tx, firstSeq, jobs.length);
   countNew(tx, templates, jobs);
   return firstSeq;
 }
@@ -122,6 +124,7 @@ export function reopenJob(tx: Tx, record: JobRecord): void {
     ...[record.fence + 1, record.createdAt, options.timeoutMs, record.payload, record.encoding, record.options],
     ...[record.error, record.attempts, ordering, place?.rank ?? null, unique?.key ?? null, record.logs ?? null],
   );
+  touch(tx, [record]);
   if (place) tx.books.ordered += 1;
   tally(tx, null, { state, lane, retrying: false });
   if (deadlineAt === null) return;

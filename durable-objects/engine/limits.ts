@@ -34,6 +34,11 @@ export const LOG_LINES_KEPT = 1_000;
 export const LOG_BYTES_MAX = 128 * 1024;
 export const LOG_MESSAGE_CHARS = 2_000;
 export const LOG_FIELDS_BYTES = 4 * 1024;
+/** Those who watch a queue are told of so many jobs a transaction, and of so much in this time; then that there is more. */
+export const STREAM_JOBS = 100;
+export const STREAM_MS = SECOND;
+export const STREAM_EVENTS = 1_000;
+export const STREAM_BYTES = 256 * 1024;
 /** The latest instant that a date can hold. */
 export const INSTANT_MAX = 8.64e15;
 

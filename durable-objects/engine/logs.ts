@@ -17,6 +17,7 @@ import {
   utf8Bytes,
 } from "./limits.ts";
 import type { Tx } from "./ports.ts";
+import { touchLines } from "./watch.ts";
 
 /** What the logs of jobs become, by job. */
 export type NewLogs = Map<number, string>;
@@ -43,6 +44,7 @@ export function readLogs(tx: Tx, session: Session, logs: ExchangeInput["logs"]):
       const before = logs === null ? null : String(logs);
       const text = addLines(before, fresh.get(Number(seq))!);
       texts.set(Number(seq), text);
+      touchLines(tx, Number(seq), fresh.get(Number(seq))!.length);
       // They become part of the record, whose size is counted.
       session.held.get(Number(seq))!.bytes += utf8Bytes(text) - (before === null ? 0 : utf8Bytes(before));
     }
@@ -64,11 +66,6 @@ export function cutLogs(text: string, bytes: number): string {
 
 export function parseLogs(text: string): [count: number, lines: LogTuple[]] {
   return JSON.parse(text);
-}
-
-/** How many lines there were, without looking at them. */
-export function countLines(text: string | null): number {
-  return text === null ? 0 : Number.parseInt(text.slice(1), 10);
 }
 
 function latestOf(count: number, lines: LogTuple[], most: number): string {

@@ -11,6 +11,7 @@ import { ATTEMPTS_KEPT } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 import { assertEdge, type Verb } from "./states.ts";
 import { tally } from "./tally.ts";
+import { touch } from "./watch.ts";
 
 export interface Move {
   seq: number;
@@ -115,6 +116,7 @@ function moveChunk(
   ]);
   const moved = tx.sql.exec(MOVE, JSON.stringify(rows), from, held?.session ?? null, tx.now, held?.worker ?? null);
   assert(moved.length === moves.length, `${verb} moved ${moved.length} of ${moves.length} jobs`);
+  touch(tx, moves);
   for (const move of moves) {
     const retrying = move.failures + move.lapses > 0;
     tally(

@@ -9,6 +9,7 @@ import { chunks } from "./chunks.ts";
 import { utf8Bytes } from "./limits.ts";
 import type { NewLogs } from "./logs.ts";
 import type { Tx } from "./ports.ts";
+import { touchProgress } from "./watch.ts";
 
 type Note = [seq: number, fence: number, progress: string | null, logs: string | null];
 
@@ -16,7 +17,9 @@ type Note = [seq: number, fence: number, progress: string | null, logs: string |
 export function noteNews(tx: Tx, session: Session, progress: ExchangeInput["progress"], logs: NewLogs): void {
   const notes = new Map<number, Note>();
   for (const { seq, fence, progress: note } of progress) {
-    if (session.held.get(seq)?.fence === fence) notes.set(seq, [seq, fence, JSON.stringify(note ?? null), null]);
+    if (session.held.get(seq)?.fence !== fence) continue;
+    notes.set(seq, [seq, fence, JSON.stringify(note ?? null), null]);
+    touchProgress(tx, seq);
   }
   for (const [seq, text] of logs) {
     const known = notes.get(seq);

@@ -24,6 +24,7 @@ import { tellOfCancel } from "./standing.ts";
 import { isFinal } from "./states.ts";
 import { tally } from "./tally.ts";
 import { comesBack, comingBack, takeKeys } from "./unique.ts";
+import { touch, touchQueue } from "./watch.ts";
 
 export type JobReply = { ok: true; job: JobRecord } | Refusal | "absent";
 
@@ -160,6 +161,7 @@ export function remove(tx: Tx, seq: number, found: JobRecord | null): { ok: true
     appendDelete(tx, seq, Number(row.fence), requests);
     const leaving = loadLeaving(tx, JSON.stringify([[seq]]));
     tx.sql.exec("DELETE FROM jobs WHERE seq = ? AND +state = ? AND fence = ?", seq, row.state!, row.fence!);
+    touch(tx, [{ seq }]);
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);
     passOn(tx, leaving, () => null);
@@ -177,11 +179,13 @@ export function remove(tx: Tx, seq: number, found: JobRecord | null): { ok: true
 export function pause(tx: Tx, reason: string | null): void {
   tx.books.paused = { reason, since: tx.books.paused?.since ?? tx.now };
   writeMeta(tx, "paused", JSON.stringify(tx.books.paused));
+  touchQueue(tx);
 }
 
 export function resume(tx: Tx): void {
   if (!tx.books.paused) return;
   tx.books.paused = null;
+  touchQueue(tx);
   tx.sql.exec("DELETE FROM meta WHERE key = 'paused'");
 }
 

@@ -8,6 +8,7 @@
  */
 import type { Channel, Handout, ScheduleInput, Settings } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
+import type { Changes, Touched, Watched } from "./watch.ts";
 
 export type SqlValue = string | number | null;
 export type Row = Record<string, SqlValue>;
@@ -63,6 +64,10 @@ export interface Tx {
   alive(session: string): boolean;
   /** Whether tickets bring workers that run jobs of this task; else only workers that connect do. */
   pushes(task: string): boolean;
+  /** Who watches; null: nobody can. */
+  watched: Watched | null;
+  /** What those who watch will be told of; null: nobody watches, or nothing is written. */
+  touched: Touched | null;
   /** Notes that something is due at `at`: the alarm must not be later. */
   due(at: number): void;
 }
@@ -81,4 +86,6 @@ export interface Effects {
   handouts: Handout[];
   /** Sessions that stand no more, because they gave no sign of life: their sockets are to be closed. */
   silent: string[];
+  /** What those who watch need to be told; null: nothing. */
+  changes: Changes | null;
 }

@@ -11,6 +11,7 @@ import type { Tx } from "./ports.ts";
 import { assertEdge } from "./states.ts";
 import { tally } from "./tally.ts";
 import type { Holder } from "./unique.ts";
+import { touch } from "./watch.ts";
 
 export interface Replacement {
   holder: Holder;
@@ -38,6 +39,10 @@ export function replaceJobs(tx: Tx, replacements: Replacement[]): void {
     for (const { holder, stored } of chunk) assertEdge("replace", holder.state, stored.state);
     const changed = tx.sql.exec(REPLACE, JSON.stringify(chunk.map(tupleOf)));
     assert(changed.length === chunk.length, `replace changed ${changed.length} of ${chunk.length} jobs`);
+    touch(
+      tx,
+      chunk.map(({ holder }) => holder),
+    );
     for (const { holder, stored } of chunk) {
       const { row } = holder;
       tx.books.ordered += Number(stored.ordering !== null) - Number(row.ordering !== null);

@@ -13,6 +13,7 @@ import type { Tx } from "./ports.ts";
 import { schedulesDueAt } from "./schedule-rows.ts";
 import { sessionDueAt } from "./sessions.ts";
 import { pacePatience } from "./tickets.ts";
+import { countsDueAt } from "./watch.ts";
 
 /** Does what is due, a bounded step of it; asks to be woken at once when more is. */
 export function wake(tx: Tx): void {
@@ -26,7 +27,7 @@ export function wake(tx: Tx): void {
 
 /** The earliest instant at which anything is due, tickets apart (they are noted when decided). */
 export function nextDue(tx: Tx): number {
-  return Math.min(nextJobDue(tx), schedulesDueAt(tx), flushDueAt(tx), deliveryDueAt(tx.books));
+  return Math.min(nextJobDue(tx), schedulesDueAt(tx), flushDueAt(tx), deliveryDueAt(tx.books), countsDueAt(tx));
 }
 
 function nextJobDue({ books: { wakeAt, sessions } }: Tx): number {

@@ -24,6 +24,7 @@ import type {
 } from "../../durable-objects/engine/ports.ts";
 import { leave } from "../../durable-objects/engine/standing.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
+import { nobodyWatches } from "../../durable-objects/engine/watch.ts";
 
 /** One test of the engine, to be run on every storage it claims to run on. Synchronous, as the engine is. */
 export interface Case {
@@ -66,7 +67,12 @@ export class TestQueue {
   readonly storage: CountingStorage;
   now = Date.UTC(2026, 5, 1);
   random = 0;
-  effects: Effects = { tickets: [], wakeAt: null, flush: false, deliver: false, handouts: [], silent: [] };
+  effects: Effects = {
+    ...{ tickets: [], wakeAt: null, flush: false, deliver: false, handouts: [], silent: [] },
+    changes: null,
+  };
+  /** Who watches. */
+  watched = nobodyWatches();
   /** What code declares, from the next start on. */
   schedules: CodeSchedules | undefined;
   /** Whether workers that tickets wake run jobs of a task. */
@@ -94,6 +100,7 @@ export class TestQueue {
       random: () => this.random,
       pushes: (task) => this.pushes(task),
       alive: (session) => !this.dead.has(session),
+      watched: this.watched,
       standing: () => [...this.sockets.values()].map((want) => structuredClone(want)),
     });
   }

@@ -28,6 +28,7 @@ import { STANDING } from "./standing-cases.ts";
 import { STATES } from "./states-cases.ts";
 import { TICKETS } from "./ticket-cases.ts";
 import { UNIQUE } from "./unique-cases.ts";
+import { WATCH } from "./watch-cases.ts";
 
 /** The conformance of the engine: what must hold on every storage, by verb. */
 export const SUITE: Record<string, Case[]> = {
@@ -40,6 +41,7 @@ export const SUITE: Record<string, Case[]> = {
   settle: SETTLE,
   exchange: EXCHANGE,
   logs: LOGS,
+  watchers: WATCH,
   lapse: LAPSE,
   followUps: FOLLOW_UPS,
   gather: GATHER,
