@@ -4,9 +4,8 @@
  * @module
  */
 
-/** One event. `id` is the latest that the stream has named, with this event or before it. */
+/** One event, without its name: those of Millrace say it in their data. `id` is the latest that the stream has given. */
 export interface ServerEvent {
-  event: string;
   id: string;
   data: string;
 }
@@ -18,7 +17,6 @@ export class EventParser {
   #rest = "";
   #afterReturn = false;
   #id = "";
-  #event = "";
   #data: string[] = [];
 
   /** `piece` has been decoded, and its byte order mark taken off. */
@@ -34,18 +32,15 @@ export class EventParser {
   #field(line: string): [] {
     const [, name, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!;
     if (name === "data") this.#data.push(value);
-    else if (name === "event") this.#event = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
     else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
     return [];
   }
 
   #dispatch(): ServerEvent[] {
-    const event = { event: this.#event || "message", id: this.#id, data: this.#data.join("\n") };
-    const whole = this.#data.length > 0;
-    this.#event = "";
+    const data = this.#data;
     this.#data = [];
-    return whole ? [event] : [];
+    return data.length > 0 ? [{ id: this.#id, data: data.join("\n") }] : [];
   }
 }
 

@@ -45,29 +45,14 @@ export interface JobStore<Result = Json> {
 }
 
 export function jobStore<Result>(send: Send, path: string, id: JobId): JobStore<Result> {
-  type Listener = (snapshot: JobSnapshot<Result>) => void;
-  const listeners = new Set<{ listener: Listener }>();
   const place: Place = {};
-  let snapshot: JobSnapshot<Result> = {
+  const held = hold<JobSnapshot<Result>>({
     ...{ id, task: null, state: null, reason: null, attempt: null, fence: null, percent: null, note: null },
     ...{ logs: [], result: null, error: null, connection: "idle", problem: null },
-  };
-  let latest = snapshot;
-  let telling = false;
+  });
+  const { listeners, change } = held;
   let over = false;
   let stop = new AbortController();
-
-  /** Told once for all that comes at the same time: a long log would otherwise be shown a thousand times. */
-  function change(part: Partial<JobSnapshot<Result>>): void {
-    latest = { ...latest, ...part };
-    if (telling) return;
-    telling = true;
-    setTimeout(() => {
-      telling = false;
-      snapshot = latest;
-      for (const { listener } of listeners) listener(snapshot);
-    });
-  }
 
   async function run(signal: AbortSignal): Promise<void> {
     const options = {
@@ -81,7 +66,9 @@ export function jobStore<Result>(send: Send, path: string, id: JobId): JobStore<
     while (!over) {
       try {
         for await (const { event, log, ...known } of watchJob<Result>(send, path, options, place)) {
-          change(log ? { logs: [...latest.logs, log].slice(-LINES_MAX) } : (known as Partial<JobSnapshot<Result>>));
+          change(
+            log ? { logs: [...held.latest.logs, log].slice(-LINES_MAX) } : (known as Partial<JobSnapshot<Result>>),
+          );
           over ||= event === "result";
         }
       } catch (problem) {
@@ -108,15 +95,37 @@ export function jobStore<Result>(send: Send, path: string, id: JobId): JobStore<
         stop = new AbortController();
         void run(stop.signal);
       }
-      listener(snapshot);
+      listener(held.told);
       return () => {
         if (listeners.delete(one) && listeners.size === 0) close("idle");
       };
     },
-    getSnapshot: () => snapshot,
+    getSnapshot: () => held.told,
     close() {
       close("closed");
       over = true;
     },
   };
+}
+
+/** A value and who is told of its changes: once for all that come at the same time, or a long log would be a thousand. */
+function hold<Snapshot>(first: Snapshot) {
+  const listeners = new Set<{ listener: (snapshot: Snapshot) => void }>();
+  let telling = false;
+  const held = {
+    listeners,
+    told: first,
+    latest: first,
+    change(part: Partial<Snapshot>): void {
+      held.latest = { ...held.latest, ...part };
+      if (telling) return;
+      telling = true;
+      setTimeout(() => {
+        telling = false;
+        held.told = held.latest;
+        for (const { listener } of listeners) listener(held.told);
+      });
+    },
+  };
+  return held;
 }
