@@ -27,6 +27,8 @@ export const ARROWS: Arrow[] = [
   { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: ["croner"] },
   { folder: "durable-objects/", paths: ["durable-objects/", ...WIRE_TYPES], packages: ["cloudflare:workers"] },
   { folder: "worker/history/", paths: ["worker/history/", ...WIRE_TYPES], packages: ["drizzle-orm"] },
+  // How tokens are signed and read is their business alone.
+  { folder: "worker/tokens/", paths: ["worker/", "client/"], packages: ["jose", "zod", "@hono/zod-openapi"] },
   // The one file that needs a fact of the environment before any handler is called: docs/decisions/008.
   { folder: "worker/index.ts", paths: ["worker/", "client/"], packages: ["cloudflare:workers"] },
   {
