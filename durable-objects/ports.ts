@@ -5,6 +5,7 @@
  */
 import type { Handout, HistoryPort, Parcel, ParcelReply, QueueMetrics, Ticket } from "../client/wire.ts";
 import type { CodeSchedules, CodeSettings, StandingWant, Storage } from "./engine/ports.ts";
+import type { Changes, Watched } from "./engine/watch.ts";
 
 export interface ShellPorts {
   queue: string;
@@ -24,6 +25,8 @@ export interface ShellPorts {
   pushes?(task: string): boolean;
   /** Absent: no session has a socket. */
   sockets?: SocketPort;
+  /** Absent: nobody can watch. */
+  watchers?: WatcherPort;
   now(): number;
   random(): number;
   /** Settles like `promise`, or rejects after `ms`: what never answers must not hold anything up. */
@@ -47,4 +50,12 @@ export interface SocketPort {
   figures(): Pick<QueueMetrics, "framesRefused" | "socketsDropped"> & {
     sockets: { workers: number; watchers: number };
   };
+}
+
+/** The sockets of those who watch. Nothing here throws or waits. */
+export interface WatcherPort {
+  /** Who watches what, also after a wake. */
+  watched: Watched;
+  /** Tells them what a transaction changed. */
+  tell(changes: Changes): void;
 }

@@ -24,6 +24,7 @@ import { GRANT_HEADER, type Remote } from "./remote.ts";
 import { QueueShell } from "./shell.ts";
 import { attachmentOf, Sockets } from "./sockets.ts";
 import { durableStorage } from "./storage.ts";
+import { Watchers } from "./watchers.ts";
 import { WorkerSockets } from "./worker-sockets.ts";
 
 export type { Grant, Remote, Where } from "./remote.ts";
@@ -45,6 +46,9 @@ export interface QueueObjectOptions<Env> {
   log: ShellPorts["log"];
 }
 
+/** The close code of a connection that broke (RFC 6455). */
+const BROKEN = 1006;
+
 /** The name of the object of a queue's partition. */
 export function objectName(queue: string, partition: number): string {
   return `${queue}:${partition}`;
@@ -54,6 +58,7 @@ interface Parts {
   shell: QueueShell;
   sockets: Sockets;
   workers: WorkerSockets;
+  watchers: Watchers;
 }
 
 /** What of the object is the same for every Worker: each call goes to the shell. */
@@ -61,32 +66,37 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   readonly #shell: QueueShell;
   readonly #sockets: Sockets;
   readonly #workers: WorkerSockets;
+  readonly #watchers: Watchers;
 
-  constructor(ctx: DurableObjectState, env: Env, { shell, sockets, workers }: Parts) {
+  constructor(ctx: DurableObjectState, env: Env, { shell, sockets, workers, watchers }: Parts) {
     super(ctx, env);
     this.#shell = shell;
     this.#sockets = sockets;
     this.#workers = workers;
+    this.#watchers = watchers;
     ctx.blockConcurrencyWhile(() => shell.start());
   }
 
-  /** Upgrades of the Worker, which has looked who asks: `/connect` of a remote worker. Nobody else can reach an object. */
+  /** Upgrades of the Worker, which has looked who asks: `/connect` of a remote worker, `/watch`. Nobody else can reach an object. */
   override fetch(request: Request) {
     if (request.headers.get("upgrade") !== "websocket") return new Response("A WebSocket is needed", { status: 426 });
-    const { pathname } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/connect") return this.#workers.accept(request.headers.get(GRANT_HEADER));
+    if (pathname === "/watch") return this.#watchers.accept(searchParams, (look) => this.#shell.look(look));
     return new Response(`There is no ${pathname}`, { status: 404 });
   }
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer) {
     if (attachmentOf(socket)?.kind === "worker") return this.#workers.message(socket, message, this.#shell);
     this.#sockets.heard(socket);
   }
-  override webSocketClose(socket: WebSocket) {
+  override webSocketClose(socket: WebSocket, code: number) {
     this.#workers.gone(socket, this.#shell);
+    this.#watchers.gone(socket, code);
     this.#sockets.end(socket);
   }
   override webSocketError(socket: WebSocket) {
     this.#workers.gone(socket, this.#shell);
+    this.#watchers.gone(socket, BROKEN);
   }
 
   override alarm() {
@@ -198,7 +208,8 @@ function partsOf<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOpt
   const { queue, partition, now, log } = base;
   const sockets = new Sockets(ctx, now);
   const workers = new WorkerSockets({ where: { queue, partition }, sockets, remote: options.remote, log });
-  return { shell: new QueueShell({ ...base, sockets: workers }), sockets, workers };
+  const watchers = new Watchers(sockets, log);
+  return { shell: new QueueShell({ ...base, sockets: workers, watchers }), sockets, workers, watchers };
 }
 
 function portsOf<Env>(ctx: DurableObjectState, env: Env, options: QueueObjectOptions<Env>): ShellPorts {

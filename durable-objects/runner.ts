@@ -82,8 +82,9 @@ export class Runner {
   }
 
   /** What is sent leaves the object once the commit is durable. */
-  #tell({ handouts, silent }: Effects): void {
-    const { sockets } = this.#ports;
+  #tell({ handouts, silent, changes }: Effects): void {
+    const { sockets, watchers } = this.#ports;
+    if (changes) watchers?.tell(changes);
     if (!sockets || handouts.length + silent.length === 0) return;
     sockets.silence(silent);
     this.look((tx) => {
@@ -129,7 +130,13 @@ export class Runner {
 }
 
 function engineOf(ports: ShellPorts): Engine {
-  const { sockets } = ports;
+  const { sockets, watchers } = ports;
   if (!sockets) return new Engine(ports);
-  return new Engine({ ...ports, standing: () => sockets.standing(), alive: (session) => sockets.alive(session) });
+  const watched = watchers && { watched: watchers.watched };
+  return new Engine({
+    ...ports,
+    ...watched,
+    standing: () => sockets.standing(),
+    alive: (session) => sockets.alive(session),
+  });
 }

@@ -90,6 +90,11 @@ export class QueueShell implements QueueRpc {
     return this.#runner.look((tx) => tx.books.standing.get(input.session) ?? null);
   }
 
+  /** Reads; null where nothing was ever written. */
+  look<Result>(look: (tx: Tx) => Result): Result | null {
+    return this.#runner.look(look);
+  }
+
   /** A session can be told nothing any more. */
   leave(session: string): void {
     this.#runner.look((tx) => leave(tx, session));

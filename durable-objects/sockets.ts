@@ -30,7 +30,14 @@ export type SocketHost = Pick<
 >;
 
 /** Close codes of the object. 1008: it sent what cannot be read, again and again. */
-export const CLOSE = { refused: 1008, broken: 1011, replaced: 4000, silent: 4008, unread: 4009 } as const;
+export const CLOSE = {
+  refused: 1008,
+  broken: 1011,
+  replaced: 4000,
+  deleted: 4004,
+  silent: 4008,
+  unread: 4009,
+} as const;
 
 /** A socket is alive while it was heard so lately; clients send `ping` every 20 s. */
 const ALIVE_MS = 50_000;
@@ -60,8 +67,11 @@ export class Sockets {
     this.#now = now;
   }
 
-  /** Answers an upgrade. `tags` (at most 9 more) are what `tagged` finds the socket by, beside its kind. */
-  accept(attachment: Noted, tags: string[] = []): Response {
+  /**
+   * Answers an upgrade. `tags` (at most 9 more) are what `tagged` finds the socket by, beside its kind; `opened` may send
+   * what the other side hears first.
+   */
+  accept(attachment: Noted, tags: string[] = [], opened?: (socket: WebSocket) => void): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     if (this.#host.getWebSocketAutoResponse() === null) {
       this.#host.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
@@ -72,6 +82,7 @@ export class Sockets {
       return new Response(`The queue takes no more sockets: ${error}`, { status: 503 });
     }
     server.serializeAttachment({ ...attachment, heardAt: this.#now() } satisfies Attachment);
+    opened?.(server);
     return new Response(null, { status: 101, webSocket: client });
   }
 

@@ -131,15 +131,17 @@ export function changesOf(tx: Tx): Changes | null {
   const seen = load(tx, touched);
   const jobs = new Map([...seen].filter(([seq]) => watched.jobs.has(seq)));
   const events = watched.queue > 0 ? tellQueue(watched, touched, seen) : [];
-  if (countsAreDue) events.push(countsOf(tx, watched));
+  if (countsAreDue) {
+    watched.counts = { at: tx.now, owed: false };
+    events.push(countsOf(tx));
+  }
   if (jobs.size === 0 && events.length === 0) return null;
   const cursor = String(tx.now);
   return { jobs, queue: events.map((event) => ({ cursor, event })) };
 }
 
 /** Tells how many jobs there are. */
-export function countsOf(tx: Tx, watched: Watched): QueueEvent {
-  watched.counts = { at: tx.now, owed: false };
+export function countsOf(tx: Tx): QueueEvent {
   return { event: "counts", counts: { ...countJobs(tx.sql, tx.books) }, paused: tx.books.paused !== null };
 }
 
