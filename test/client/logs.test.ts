@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Ctx, defineTask, type ExchangeRequest, type LogLine } from "../../client/index.ts";
 import { JobLogs, toLogLine } from "../../client/logs.ts";
 import type { LeasedJob, Outcome } from "../../client/types.ts";
+import type { LogTuple } from "../../client/wire.ts";
 import { finish, openQueue, pass } from "./shift.ts";
 
 const AT = Date.UTC(2026, 5, 1);
@@ -194,6 +195,24 @@ describe("a session", () => {
     });
     expect(queue.asked.filter(({ logs }) => logs)).toHaveLength(1);
     expect(queue.logged.map(({ event }) => event)).toEqual(["one", "two"]);
+  });
+
+  it("leaves with the job what all of its attempts logged, in order", async () => {
+    const queue = openQueue([
+      task((ctx) => {
+        ctx.log.info(`attempt ${ctx.attempt}`);
+        if (ctx.attempt < 3) throw new Error("once more");
+      }),
+    ]);
+    const [seq] = await queue.add("talk", [null]);
+    await finish(queue.session());
+    for (let again = 1; again <= 2; again++) {
+      queue.retry(seq!);
+      await finish(queue.session());
+    }
+    const [count, lines] = JSON.parse(queue.job(seq!).logs!);
+    expect(count).toBe(3);
+    expect(lines.map(([, , message]: LogTuple) => message)).toEqual(["attempt 1", "attempt 2", "attempt 3"]);
   });
 
   it("sends lines and progress of what runs two seconds later, and nothing when there is none", async () => {

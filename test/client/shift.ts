@@ -45,8 +45,9 @@ export function openQueue(tasks: readonly AnyTaskDeclaration[]) {
       return reply.jobs.map(({ seq }) => seq);
     },
     cancel: (seq: number) => write((tx) => operate.cancel(tx, seq)),
+    retry: (seq: number) => write((tx) => operate.retry(tx, seq)),
     job(seq: number): JobRecord {
-      const record = engine.read(Date.now(), (tx) => get(tx, seq));
+      const record = engine.read(Date.now(), (tx) => get(tx, seq, true));
       if (record === null || record === "deleted") throw new Error(`There is no job ${seq}`);
       return record;
     },
