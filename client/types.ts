@@ -429,6 +429,7 @@ export type ConnectFrame =
   /** A frame was refused: nothing of it was done. `n`: the exchange that it was, where that can be told. */
   | { type: "problem"; n: number | null; problem: Problem };
 
+/** How grave a line of a log is. */
 export type LogLevel = "info" | "warn" | "error";
 
 /** One line of a job's log. The latest 1,000 of a job are kept, up to 128 KiB. */
