@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { createClient, type EnqueuedJob, type Explanation, type Job } from "../../client/index.ts";
+import {
+  type AuditEntry,
+  createClient,
+  type EnqueuedJob,
+  type Explanation,
+  type Job,
+  type Page,
+  type TokenInfo,
+} from "../../client/index.ts";
 import { makeToken } from "../../scripts/local/token.ts";
 import { type Local, startLocal } from "../../scripts/local.ts";
 import { ROOT, readText } from "../repo/sources.ts";
@@ -175,10 +183,8 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
       .replaceAll("curl -s", "curl -sS --fail-with-body -w '\\n'");
     const env = { ...process.env, MILLRACE_TOKEN: local.token };
     const { stdout } = await run("bash", ["-euc", script], { cwd: folder, env });
-    return stdout
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
+    const answered = stdout.split("\n").filter((line) => line !== "");
+    return answered.map((line) => JSON.parse(line));
   }
 
   it("README.md: enqueue, wait, look at the queue, list", async () => {
@@ -257,6 +263,20 @@ describe.runIf(hasCurl)("the commands of the documents", () => {
     expect(dry).toMatchObject({ action: "retry", filter: { state: "dead" }, dryRun: true });
     expect(redrive).toMatchObject({ matched: 1, changed: 1, canary: { count: 1, started: 1 } });
     expect(purge).toMatchObject({ action: "delete", filter: { queue: "deliveries", state: "dead" } });
+  });
+
+  it("docs/tokens.md: make a token, enqueue with it, list it, revoke it, see who did so", async () => {
+    const [job, tokens, audit] = (await answersOf("docs/tokens.md")) as [
+      EnqueuedJob,
+      Page<TokenInfo>,
+      Page<AuditEntry>,
+    ];
+    expect(job).toMatchObject({ id: expect.stringMatching(/^orders:/), state: "scheduled" });
+    const [token] = tokens.items;
+    expect(token).toMatchObject({ name: "the shop", role: "producer", tasks: ["http"], options: ["delay"] });
+    const actions = audit.items.map(({ action }) => action);
+    expect(actions).toContain("POST /v1/tokens");
+    expect(audit.items[0]).toMatchObject({ who: "admin", requestId: expect.any(String) });
   });
 
   it("docs/operations.md: pause, configure, resume", async () => {

@@ -6,7 +6,7 @@
 import { getTableColumns } from "drizzle-orm";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
 import { fullnessOf, MAX_BYTES } from "./fullness.ts";
-import { history, operations, queues, rollups } from "./schema.ts";
+import { audit, history, operations, queues, rollups, tokens } from "./schema.ts";
 
 export type HistoryHealth = { ok: true; fullness: number } | { ok: false; detail: string };
 
@@ -20,7 +20,7 @@ export async function checkHistory(db: D1Database, options: { maxBytes?: number 
   }
 }
 
-const PROBES = [history, rollups, queues, operations].map((table) => {
+const PROBES = [history, rollups, queues, operations, tokens, audit].map((table) => {
   const columns = Object.values(getTableColumns(table)).map((column) => column.name);
   return `SELECT ${columns.join(", ")} FROM ${getTableConfig(table).name} LIMIT 0`;
 });
