@@ -101,6 +101,11 @@ export class Limits {
     return { ...of, ...own(of?.values, value!) };
   }
 
+  /** A bucket that is full stays so until something starts, also where the clock is put back. */
+  passed(now: number): void {
+    for (const gate of this.#gates.values()) if (gate.fullAtLeast <= now) gate.fullAtLeast = 0;
+  }
+
   /** Somebody closes a key from now on, or (0) opens it. */
   close(kind: string, value: string, forMs: number, now: number): void {
     this.gate(`key:${kind}:${value}`).closedUntil = forMs === 0 ? 0 : now + forMs;

@@ -88,13 +88,14 @@ export class Schedules {
   /** Jobs that have to go for those that were made in this transaction. */
   othersOf(jobs: Map<number, ModelJob>): ModelJob[] {
     const greedy = [...this.#makers.values()].filter(({ input }) => input.overlap === "cancel-other");
-    return [...new Set(greedy.map(({ name }) => name))].flatMap((name) => this.#unfinished(name, jobs));
+    return [...new Set(greedy.map(({ name }) => name))].flatMap((name) => this.#unfinished(name, jobs, 0));
   }
 
-  /** As it was before this transaction, whose own jobs are not in `jobs` yet. */
-  #unfinished(name: string, jobs: Map<number, ModelJob>): ModelJob[] {
-    const latest = (this.#own.get(name) ?? []).flatMap(({ seq }) => jobs.get(seq) ?? []).slice(-LATEST_RUNS);
-    return latest.filter(({ live }) => live);
+  /** Of the latest that it made before this transaction, `fresh` of whose jobs come after them. */
+  #unfinished(name: string, jobs: Map<number, ModelJob>, fresh: number): ModelJob[] {
+    const own = this.#own.get(name)?.slice(-2 * LATEST_RUNS) ?? [];
+    const before = own.flatMap(({ seq }) => jobs.get(seq) ?? []);
+    return before.slice(Math.min(-1, fresh - LATEST_RUNS)).filter(({ live }) => live);
   }
 
   /**
@@ -228,16 +229,17 @@ export class Schedules {
     const late = instants.filter((at) => at <= now - PUNCTUAL_MS && at >= now - input.catchUpWindowMs);
     const kept = input.catchUpMax === 0 ? [] : late.slice(-input.catchUpMax);
     const made = [];
-    let unfinished = this.#unfinished(name, jobs).length + (this.#fresh.get(name) ?? 0);
+    let fresh = this.#fresh.get(name) ?? 0;
     for (const at of [...kept, ...instants.filter((at) => at > now - PUNCTUAL_MS)]) {
       if (this.#made.get(name)?.has(at)) continue;
+      const unfinished = this.#unfinished(name, jobs, fresh).length + fresh;
       if (input.overlap === "skip" && unfinished > 0) continue;
       if (input.overlap === "buffer-one" && unfinished > 1) continue;
       made.push(at);
-      unfinished += 1;
+      fresh += 1;
       this.#makers.set(`${name} ${at}`, { ...schedule });
     }
-    this.#fresh.set(name, (this.#fresh.get(name) ?? 0) + made.length);
+    this.#fresh.set(name, fresh);
     due.push({ schedule, instants: made });
   }
 

@@ -99,11 +99,13 @@ export class Shares {
     for (const flow of flows.values()) {
       if (flow.ready === 0) continue;
       const places = waiting.get(flow.fairKey);
-      if (places?.size === 0) flow.behind.clear();
-      const before = sumOf(served, places ?? [], weights);
+      // What cannot be served saves nothing up.
+      if (!places || places.size === 0) flow.behind.clear();
+      if (!places) continue;
+      const before = sumOf(served, places, weights);
       compare(flow, before, taken.get(flow) ?? 0);
       if (before.size === 0) continue;
-      const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, places!.size, running, weights);
+      const unfair = tooFarBehind(flow, weights) ?? lateFirst(flow, places.size, running, weights);
       if (unfair) return `priority ${priority}: ${unfair}`;
     }
     return null;

@@ -39,6 +39,7 @@ export class Step {
   settings({ paused, overrides }: ReturnType<typeof readMeta>): void {
     const model = this.#model;
     model.paused = paused;
+    model.limits.passed(this.#now);
     const text = JSON.stringify(overrides);
     if (text === model.settingsText) return;
     model.settingsText = text;
