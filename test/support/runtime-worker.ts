@@ -11,7 +11,7 @@ import { readConfig } from "../../worker/config.ts";
 import { createHistory } from "../../worker/history/write.ts";
 import { createMillrace } from "../../worker/millrace.ts";
 import { createRemote } from "../../worker/remote.ts";
-import { TASKS } from "./tasks.ts";
+import { elsewhere, TASKS } from "./tasks.ts";
 
 export interface Env {
   DB: D1Database;
@@ -22,8 +22,14 @@ export interface Env {
 }
 
 export const mill = createMillrace({
-  tasks: TASKS,
-  queues: { "*": {}, "attentive-*": { lease: "5s" }, single: { slots: 1 } },
+  tasks: [...TASKS, elsewhere],
+  queues: {
+    "*": {},
+    "attentive-*": { lease: "5s" },
+    single: { slots: 1 },
+    "pull-*": { delivery: "pull" },
+    "both-*": { delivery: "both" },
+  },
   schedules: { tick: { task: "when", every: "1s" } },
 });
 
