@@ -18,6 +18,7 @@ import { connectWorker } from "./routes/connect.ts";
 import { deleteQueue, drainQueue, purgeQueue } from "./routes/empty.ts";
 import { enqueueToQueue, enqueueToTask } from "./routes/enqueue.ts";
 import { listErrors } from "./routes/errors.ts";
+import { jobEvents, queueEvents } from "./routes/events.ts";
 import { exchangeJobs } from "./routes/exchange.ts";
 import { explainJob } from "./routes/explain.ts";
 import { healthRoute } from "./routes/health.ts";
@@ -25,6 +26,7 @@ import { cancelJob, deleteJob, getJob, retryJob } from "./routes/jobs.ts";
 import { listKeys, openKey, pauseKey } from "./routes/keys.ts";
 import { LATER_ROUTES } from "./routes/later.ts";
 import { listJobs } from "./routes/list.ts";
+import { getLogs } from "./routes/logs.ts";
 import { getMetrics } from "./routes/metrics.ts";
 import { getOperation, listOperations, startOperation, stopOperation } from "./routes/operations.ts";
 import { configureQueue, getQueue, listQueues, pauseQueue, resumeQueue } from "./routes/queues.ts";
@@ -100,6 +102,8 @@ export const ROUTES: AnyRoute[] = [
   retryJob,
   deleteJob,
   explainJob,
+  getLogs,
+  jobEvents,
   listQueues,
   getQueue,
   pauseQueue,
@@ -111,6 +115,7 @@ export const ROUTES: AnyRoute[] = [
   drainQueue,
   purgeQueue,
   deleteQueue,
+  queueEvents,
   startOperation,
   listOperations,
   getOperation,

@@ -5,6 +5,7 @@
  */
 import type { Attempt, Job, JobError, JobId, Progress } from "../client/types.ts";
 import { type AttemptTuple, type JobRecord, readOptions } from "../client/wire.ts";
+import { attemptOf } from "../durable-objects/engine/events.ts";
 
 export interface JobAddress {
   queue: string;
@@ -40,7 +41,7 @@ export function toJob(queue: string, partition: number, record: JobRecord): Job 
     result: fromText(record.result),
     progress: fromText<Progress>(record.progress),
     priority: record.priority,
-    attempt: attemptOf(record, attempts, options.maxAttempts),
+    attempt: attemptOf(record),
     failures: record.failures,
     lapses: record.lapses,
     maxAttempts: options.maxAttempts,
@@ -64,12 +65,6 @@ export function toJob(queue: string, partition: number, record: JobRecord): Job 
     uniqueKey: options.unique?.key ?? null,
     deadline: toInstantOrNull(options.deadlineAt),
   };
-}
-
-/** The next try of an unfinished job, the last one of a finished: 1 to `maxAttempts`. A dead job's failures count its last. */
-function attemptOf(record: JobRecord, attempts: AttemptTuple[], maxAttempts: number): number {
-  const last = record.state === "dead" ? attempts.at(-1)?.[0] : undefined;
-  return Math.min(last ?? record.failures + 1, maxAttempts);
 }
 
 function toAttempt([attempt, fence, startedAt, finishedAt, outcome, worker, error]: AttemptTuple): Attempt {

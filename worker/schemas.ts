@@ -257,3 +257,18 @@ export const errorGroup = z
     examples: z.array(jobId).describe("The latest, at most 5."),
   })
   .openapi("ErrorGroup");
+
+export const logs = z
+  .object({
+    items: z.array(
+      z.object({
+        n: count.describe("Counts the lines of the job from 1."),
+        at: time,
+        level: z.enum(["info", "warn", "error"]),
+        message: text,
+        fields: z.record(text, json).nullable(),
+      }),
+    ),
+    count: count.describe("Lines that there ever were: the latest 1,000 are kept, up to 128 KiB."),
+  })
+  .openapi("Logs");

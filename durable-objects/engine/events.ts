@@ -10,6 +10,7 @@ import type {
   JobEvent,
   JobId,
   JobState,
+  LogLine,
   Progress,
   Reason,
   Streamed,
@@ -86,9 +87,9 @@ export function eventsSince(before: Told | null, seen: Seen): Streamed<JobEvent>
     Object.assign(told, { fence, state: now.state, ended: false });
     tell({ event: "state", id, task, state, reason, attempt, fence });
   }
-  for (const [n, [at, level, message, fields]] of linesAfter(told.lines, seen.logs)) {
+  for (const [n, line] of linesAfter(told.lines, seen.logs)) {
     told.lines = n;
-    tell({ event: "log", id, n, at: new Date(at).toISOString(), level, message, fields });
+    tell({ event: "log", id, n, ...toLine(line) });
   }
   if (told.progress !== now.progress) {
     told.progress = now.progress;
@@ -103,11 +104,16 @@ export function eventsSince(before: Told | null, seen: Seen): Streamed<JobEvent>
 }
 
 /** Lines after the first `told` ones, each with its number. Of those that are not kept any more nothing is said. */
-function linesAfter(told: number, logs: string | null): [n: number, line: LogTuple][] {
+export function linesAfter(told: number, logs: string | null): [n: number, line: LogTuple][] {
   if (countLines(logs) <= told) return [];
   const [count, lines] = JSON.parse(logs!) as [number, LogTuple[]];
   const first = count - lines.length + 1;
   return lines.map((line, index): [number, LogTuple] => [first + index, line]).filter(([n]) => n > told);
+}
+
+/** A line as people see it. */
+export function toLine([at, level, message, fields]: LogTuple): LogLine {
+  return { at: new Date(at).toISOString(), level, message, fields };
 }
 
 /** How many lines there were, without looking at them. */

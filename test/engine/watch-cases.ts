@@ -48,7 +48,7 @@ export const WATCH: Case[] = [
     run(queue) {
       const [seq] = queue.add({ delayMs: 1_000, maxAttempts: 9 }, 2) as [number];
       const of = watch(queue, seq);
-      const states: (string | undefined)[] = [];
+      const states: unknown[] = [];
       const see = (): void => void states.push(of(seq) && `${of(seq)!.state} ${of(seq)!.fence} ${of(seq)!.attempt}`);
       queue.pass(1_000);
       see();

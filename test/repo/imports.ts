@@ -33,8 +33,11 @@ export const ARROWS: Arrow[] = [
   { folder: "worker/index.ts", paths: ["worker/", "client/"], packages: ["cloudflare:workers"] },
   {
     folder: "worker/",
-    // What a schedule's times mean is one piece of code, asked when the Worker starts and by the object.
-    paths: ["worker/", "client/", "durable-objects/queue-object.ts", "durable-objects/engine/timing.ts"],
+    // What a schedule's times mean, and what a job's watcher is told, is one piece of code, asked here and by the object.
+    paths: [
+      ...["worker/", "client/", "durable-objects/queue-object.ts"],
+      ...["durable-objects/engine/timing.ts", "durable-objects/engine/events.ts"],
+    ],
     packages: ["hono", "zod", "@hono/zod-openapi"],
   },
   { folder: "dashboard/", paths: ["dashboard/", "client/"], packages: [] },

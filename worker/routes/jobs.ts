@@ -116,9 +116,13 @@ function named(refusal: Refusal, id: string): Refused {
   return { ...refusal, detail: refusal.detail.includes(id) ? refusal.detail : `${refusal.detail} (job ${id}).` };
 }
 
-/** A job that the caller may look at, live or from history; null where there is none. */
-export async function findJob(call: Services, { queue, partition, seq }: JobAddress): Promise<JobRecord | null> {
-  const here = await call.stub(queue).get(seq);
+/** A job that the caller may look at, live or from history; null where there is none. `logs`: with what it logged. */
+export async function findJob(
+  call: Services,
+  { queue, partition, seq }: JobAddress,
+  logs = false,
+): Promise<JobRecord | null> {
+  const here = await call.stub(queue).get(seq, logs);
   if (here === "deleted") return null;
   // Asked in this order: what left the object before it was asked is in the history by now.
   const record = here ?? (await call.history().job(queue, partition, seq));

@@ -5,8 +5,4 @@
  */
 
 /** Method and path, `{name}` standing for one segment. */
-export const LATER_ROUTES: readonly [method: string, path: string][] = [
-  ["GET", "/v1/jobs/{id}/events"],
-  ["GET", "/v1/queues/{queue}/events"],
-  ["POST", "/v1/hooks/{name}"],
-];
+export const LATER_ROUTES: readonly [method: string, path: string][] = [["POST", "/v1/hooks/{name}"]];
