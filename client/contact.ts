@@ -13,6 +13,8 @@ const LASTING_MS = 60_000;
 
 export interface ContactPorts {
   now(): number;
+  /** 0 to 1, 1 excluded. */
+  random(): number;
   /** The queue was reached, is lost, or is reached another way. */
   told(level: LogLevel, event: string, fields: { [key: string]: unknown }): void;
 }
@@ -49,7 +51,7 @@ export class Contact {
     if (this.transport !== null && now - this.#madeAt >= LASTING_MS) this.#failures = 0;
     const most = Math.min(BACKOFF_MS_MIN * 2 ** this.#failures, BACKOFF_MS_MAX);
     this.#failures += 1;
-    const pauseMs = Math.round(most * (0.5 + Math.random() / 2));
+    const pauseMs = Math.round(most * (0.5 + this.#ports.random() / 2));
     this.backAt = now + pauseMs;
     this.transport = null;
     if (this.#told) return pauseMs;

@@ -26,6 +26,8 @@ const WAIT_MS_MAX = 3_600_000;
 
 export interface StayPorts extends SlotPorts, ContactPorts {
   timer: Timer;
+  /** A random id for a session. */
+  newId(): string;
 }
 
 export class Stay {
@@ -37,7 +39,7 @@ export class Stay {
   readonly #waiter: Waiter;
   readonly #contact: Contact;
   #bench: Workbench;
-  #session = crypto.randomUUID() as string;
+  #session: string;
   #n = 0;
   /** What the queue knows to be wanted, and may push. */
   #standing = 0;
@@ -54,6 +56,7 @@ export class Stay {
     this.#worker = worker;
     this.#pool = pool;
     this.#ports = ports;
+    this.#session = ports.newId();
     this.#contact = new Contact(line.queue, ports);
     this.#waiter = new Waiter((ms, fire) => ports.timer(ms, fire));
     this.#line = new Line(line, ports, {
@@ -165,7 +168,7 @@ export class Stay {
     this.#bench.abandon(error);
     this.#line.reset();
     this.#bench = this.#newBench();
-    this.#session = crypto.randomUUID();
+    this.#session = this.#ports.newId();
     this.#n = 0;
     this.#standing = 0;
     this.#epoch = -1;

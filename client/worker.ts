@@ -100,6 +100,8 @@ export function createWorker<Env = unknown>(options: WorkerOptions<Env>): Worker
     env: options.env,
     maxResultBytes: RESULT_BYTES_MAX,
     now: () => Date.now(),
+    random: () => Math.random(),
+    newId: () => crypto.randomUUID(),
     timer,
     log: (level, message, job, fields) => log(level, "log", { ...fields, message, ...identityOf(job) }),
     told(level, event, fields) {

@@ -11,13 +11,13 @@ import { parseExchange } from "./exchange-read.ts";
 import { type Refused, refuse, toProblem } from "./problem.ts";
 
 /** What the queue's object asks of the Worker for its sockets. */
-export function createRemote(config: Config): Remote {
+export function createRemote(config: Config, now: () => number = Date.now): Remote {
   return {
     async exchange({ queue, partition }, grant: Grant, text, run) {
       const parsed = parseExchange(text);
       if (!parsed.ok) return problemFrame(parsed, null);
       const via = { queue, partition, channel: null, may: grant, standing: true, run };
-      const done = await exchange(config, via, parsed.value);
+      const done = await exchange(config, via, parsed.value, now);
       return done.ok ? write({ type: "answer", ...done.response }) : problemFrame(done, parsed.n);
     },
     push({ queue, partition }, { n, jobs, cancel }) {
@@ -25,7 +25,7 @@ export function createRemote(config: Config): Remote {
       return write({
         type: "push",
         n,
-        jobs: leasedJobs(prefix, jobs, Date.now()),
+        jobs: leasedJobs(prefix, jobs, now()),
         cancel: cancel.map((seq) => prefix + seq),
       });
     },

@@ -4,13 +4,14 @@
  * @module
  */
 import { parseDuration } from "../../client/duration.ts";
-import type { ConnectFrame, ExchangeRequest, ExchangeResponse } from "../../client/types.ts";
+import type { ExchangeRequest } from "../../client/types.ts";
 import { GRANT_HEADER, type Grant, writeGrant } from "../../durable-objects/queue-object.ts";
 import { WORKERS } from "../caller.ts";
 import { declaredQueue } from "../config.ts";
 import { exchange } from "../exchange.ts";
 import { parseExchange } from "../exchange-read.ts";
 import { exchangeRequest, exchangeResponse } from "../exchange-schema.ts";
+import { hold, mayHold } from "../hold.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { queueParams } from "../schemas.ts";
@@ -37,8 +38,9 @@ export const exchangeJobs = route({
     if (!done.ok) return done;
     const waitMs = done.wait === null ? 0 : parseDuration(done.wait);
     const asked = parsed.value as ExchangeRequest;
-    if (waitMs === 0 || !wants(asked) || says(done.response)) return ok(done.response);
-    return { ...ok(await hold(call, queue, asked, done.response, waitMs)), held: true };
+    if (waitMs === 0 || !mayHold(asked, done.response)) return ok(done.response);
+    const ports = { open: () => openSocket(call, queue), timer, gone: call.request.signal };
+    return { ...ok(await hold(ports, asked, done.response, waitMs)), held: true };
   },
 });
 
@@ -63,50 +65,7 @@ export async function openSocket(call: Services, queue: string): Promise<WebSock
   return opened.webSocket;
 }
 
-function wants({ want, gather }: ExchangeRequest): boolean {
-  return want + (gather?.want ?? 0) > 0;
-}
-
-function says({ jobs, lost, refused, cancel }: ExchangeResponse): boolean {
-  return jobs.length + lost.length + refused.length + cancel.length > 0;
-}
-
-/**
- * Answers when there is something to tell, or with nothing at the end of the time: stands at the object by a socket of
- * its own and says the same again, which changes nothing twice. The object may sleep meanwhile.
- *
- * A worker that holds jobs is answered within a third of its lease, to renew it in time. What is told and does not
- * reach the worker is granted again with its next exchange.
- */
-async function hold(
-  call: Services & { request: Request },
-  queue: string,
-  asked: ExchangeRequest,
-  first: ExchangeResponse,
-  waitMs: number,
-): Promise<ExchangeResponse> {
-  const socket = await openSocket(call, queue);
-  if (!socket) return first;
-  const mostMs = asked.holding.length > 0 ? Math.min(waitMs, first.leaseMs / 3) : waitMs;
-  let latest = first;
-  return new Promise((resolve) => {
-    const answer = (response: ExchangeResponse) => {
-      clearTimeout(timer);
-      socket.close(1000);
-      resolve(response);
-    };
-    const timer = setTimeout(() => answer(latest), mostMs);
-    for (const end of ["close", "error"] as const) socket.addEventListener(end, () => answer(latest));
-    call.request.signal?.addEventListener("abort", () => answer(latest));
-    socket.addEventListener("message", ({ data }) => {
-      const frame = JSON.parse(String(data)) as ConnectFrame;
-      if (frame.type === "push") return answer({ ...latest, jobs: frame.jobs, cancel: frame.cancel });
-      if (frame.type === "problem") return answer(latest);
-      const { type: _type, ...response } = frame;
-      latest = response;
-      if (says(latest)) answer(latest);
-    });
-    socket.accept();
-    socket.send(JSON.stringify({ ...asked, settle: [], progress: [], logs: [] }));
-  });
+function timer(ms: number, fire: () => void): () => void {
+  const id = setTimeout(fire, ms);
+  return () => clearTimeout(id);
 }
