@@ -24,7 +24,7 @@ const RUNTIME_WORKER = "./test/support/runtime-worker.ts";
 const ON_RUNTIME_WORKER = [
   "test/object/**/*.test.ts",
   "test/worker/{consumer,scheduled,millrace,remote}*.test.ts",
-  "test/worker/operations/*.test.ts",
+  "test/worker/{operations,live}/*.test.ts",
 ];
 
 /** Tests that need no Workers runtime run in Node; the others run inside workerd. */
@@ -36,7 +36,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{engine,sim,client,scripts,repo,tasks,process,upgrade,docs}/**/*.test.ts"],
+          include: ["test/{engine,sim,client,scripts,repo,tasks,process,upgrade,docs,remote,examples}/**/*.test.ts"],
           environment: "node",
           testTimeout: 60_000,
         },
