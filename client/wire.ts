@@ -415,7 +415,7 @@ export interface QueueMetrics {
   handouts: number;
   /** Outcomes of attempts that changed nothing, because the session did not hold the job or they were malformed. */
   settlesRefused: number;
-  /** Messages of sockets that could not be read, and sockets that were closed by the object. */
+  /** Frames of sockets that were refused, and sockets that were closed for what the other side did or did not do. */
   framesRefused: number;
   socketsDropped: number;
 }
@@ -660,6 +660,8 @@ export interface QueueRpc {
   forget(): Promise<Reply<{ upto: number }>>;
   /** Called by the sweeper: repairs the alarm, does what is overdue, trims. */
   poke(): Promise<PokeReply | null>;
+  /** Closes the sockets that were opened with these tokens, and says how many. */
+  dismiss(tokens: string[]): Promise<number>;
   /** Counts of ended jobs that the rollups up to `upto` do not hold yet. */
   rollupSince(upto: number): Promise<Rollup>;
 }

@@ -18,17 +18,20 @@ import type {
   SettingsPatch,
   Ticket,
 } from "../client/wire.ts";
+import { BEARER_HEADER, bearerTag, bearerTags } from "./bearers.ts";
 import type { CodeSchedules, CodeSettings } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
 import { GRANT_HEADER, type Remote } from "./remote.ts";
 import { QueueShell } from "./shell.ts";
-import { attachmentOf, Sockets } from "./sockets.ts";
+import { attachmentOf, CLOSE, Sockets } from "./sockets.ts";
 import { durableStorage } from "./storage.ts";
 import { Watchers } from "./watchers.ts";
 import { WorkerSockets } from "./worker-sockets.ts";
 
+export { BEARER_HEADER, type Bearer } from "./bearers.ts";
 export type { Grant, Remote, Where } from "./remote.ts";
 export { GRANT_HEADER, writeGrant } from "./remote.ts";
+export { CLOSE } from "./sockets.ts";
 
 /** What the Worker closes the class over. */
 export interface QueueObjectOptions<Env> {
@@ -80,12 +83,16 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   /** Upgrades of the Worker, which has looked who asks: `/connect` of a remote worker, `/watch`. Nobody else can reach an object. */
   override fetch(request: Request) {
     if (request.headers.get("upgrade") !== "websocket") return new Response("A WebSocket is needed", { status: 426 });
-    const { pathname, searchParams } = new URL(request.url);
-    if (pathname === "/connect") return this.#workers.accept(request.headers.get(GRANT_HEADER));
+    return this.#sockets.borneBy(bearerTags(request.headers.get(BEARER_HEADER)), () => this.#admit(request));
+  }
+  #admit({ url, headers }: Request): Response {
+    const { pathname, searchParams } = new URL(url);
+    if (pathname === "/connect") return this.#workers.accept(headers.get(GRANT_HEADER));
     if (pathname === "/watch") return this.#watchers.accept(searchParams, (look) => this.#shell.look(look));
     return new Response(`There is no ${pathname}`, { status: 404 });
   }
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer) {
+    if (this.#sockets.isOver(socket)) return this.#dismiss(socket);
     if (attachmentOf(socket)?.kind === "worker") return this.#workers.message(socket, message, this.#shell);
     this.#sockets.heard(socket);
   }
@@ -97,6 +104,17 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   override webSocketError(socket: WebSocket) {
     this.#workers.gone(socket, this.#shell);
     this.#watchers.gone(socket, BROKEN);
+  }
+
+  async dismiss(tokens: string[]) {
+    const sockets = tokens.flatMap((id) => this.#sockets.tagged(bearerTag(id)));
+    for (const socket of sockets) this.#dismiss(socket);
+    return sockets.length;
+  }
+  #dismiss(socket: WebSocket): void {
+    this.#workers.gone(socket, this.#shell);
+    this.#watchers.gone(socket, CLOSE.unauthorized);
+    this.#sockets.drop(socket, CLOSE.unauthorized, "its token is not valid any more");
   }
 
   override alarm() {

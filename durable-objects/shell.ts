@@ -58,7 +58,7 @@ import { Runner } from "./runner.ts";
 const ALARM_FALLBACK_MS = 30_000;
 const READ_TIMEOUT_MS = 10_000;
 
-export class QueueShell implements QueueRpc {
+export class QueueShell implements Omit<QueueRpc, "dismiss"> {
   readonly #ports: ShellPorts;
   readonly #runner: Runner;
 

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { validUntil } from "./bearers.ts";
 
 /** What the platform keeps with a socket while the object is not in memory; at most 16 KiB. */
 export interface Attachment {
@@ -23,6 +24,7 @@ interface Noted {
 export type SocketHost = Pick<
   DurableObjectState,
   | "acceptWebSocket"
+  | "getTags"
   | "getWebSockets"
   | "getWebSocketAutoResponse"
   | "setWebSocketAutoResponse"
@@ -34,6 +36,7 @@ export const CLOSE = {
   refused: 1008,
   broken: 1011,
   replaced: 4000,
+  unauthorized: 4001,
   deleted: 4004,
   silent: 4008,
   unread: 4009,
@@ -59,6 +62,8 @@ export class Sockets {
   readonly #host: SocketHost;
   readonly #now: () => number;
   readonly #unread = new WeakMap<WebSocket, Unread>();
+  /** Tags for what is accepted now: whose token it is. */
+  #bearer: string[] = [];
   /** Closed since the object was loaded because of what they did or did not do. */
   dropped = 0;
 
@@ -68,7 +73,7 @@ export class Sockets {
   }
 
   /**
-   * Answers an upgrade. `tags` (at most 9 more) are what `tagged` finds the socket by, beside its kind; `opened` may send
+   * Answers an upgrade. `tags` (at most 7 more) are what `tagged` finds the socket by, beside its kind; `opened` may send
    * what the other side hears first.
    */
   accept(attachment: Noted, tags: string[] = [], opened?: (socket: WebSocket) => void): Response {
@@ -77,13 +82,28 @@ export class Sockets {
       this.#host.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     }
     try {
-      this.#host.acceptWebSocket(server, [attachment.kind, ...tags]);
+      this.#host.acceptWebSocket(server, [attachment.kind, ...tags, ...this.#bearer]);
     } catch (error) {
       return new Response(`The queue takes no more sockets: ${error}`, { status: 503 });
     }
     server.serializeAttachment({ ...attachment, heardAt: this.#now() } satisfies Attachment);
     opened?.(server);
     return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** What `admit` accepts is the bearer's of these tags. */
+  borneBy(bearer: string[], admit: () => Response): Response {
+    this.#bearer = bearer;
+    try {
+      return admit();
+    } finally {
+      this.#bearer = [];
+    }
+  }
+
+  /** The token that it was opened with has expired. */
+  isOver(socket: WebSocket): boolean {
+    return this.#now() >= validUntil(this.#host.getTags(socket));
   }
 
   /** Writes what a wake must know of a socket. */
@@ -112,11 +132,15 @@ export class Sockets {
   }
 
   isAlive(socket: WebSocket): boolean {
-    return this.#now() - this.heardAt(socket) <= ALIVE_MS;
+    return this.#now() - this.heardAt(socket) <= ALIVE_MS && !this.isOver(socket);
   }
 
-  /** Sends; false when the socket is gone, or was dropped because it does not read. Never throws. */
+  /** Sends; false when the socket is gone, or was dropped because it does not read or may not any more. Never throws. */
   send(socket: WebSocket, text: string): boolean {
+    if (this.isOver(socket)) {
+      this.drop(socket, CLOSE.unauthorized, "its token has expired");
+      return false;
+    }
     const unread = this.#unreadOf(socket);
     const much = unread.messages >= UNREAD_MESSAGES || unread.bytes >= UNREAD_BYTES;
     const late = this.#now() - unread.heardAt > UNREAD_MS;

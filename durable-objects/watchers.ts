@@ -72,7 +72,7 @@ export class Watchers implements WatcherPort {
     if (!kept) return;
     // The Worker between has a reader that does not read.
     if (code === CLOSE.unread) this.#sockets.dropped += 1;
-    this.#end(socket, kept.job, 1000, "");
+    this.#end(socket, kept.job, code === CLOSE.unauthorized ? code : 1000, "");
   }
 
   #acceptJob(seq: number, after: string | null, look: Look): Response {

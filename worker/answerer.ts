@@ -5,10 +5,11 @@
  */
 import type { Context } from "hono";
 import type { ErrorCode } from "../client/types.ts";
+import { BEARER_HEADER, type Bearer } from "../durable-objects/queue-object.ts";
 import { refuseRole } from "./allow.ts";
 import type { AppDeps } from "./app.ts";
 import { type Caller, rootCaller } from "./caller.ts";
-import { type Log, log as toConsole } from "./log.ts";
+import { log as toConsole } from "./log.ts";
 import { isAudited, noteInAudit } from "./middleware/audit.ts";
 import { createAuthorizer } from "./middleware/auth.ts";
 import { corsHeaders, preflight } from "./middleware/cors.ts";
@@ -47,7 +48,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
       version: deps.version,
       log,
       stub: (queue) => deps.stub(c.env, queue),
-      upgrade: (queue, path, headers) => deps.upgrade(c.env, queue, path, headers),
+      upgrade: (queue, path, headers) => deps.upgrade(c.env, queue, path, { ...headers, ...bearerHeader(caller) }),
       history: () => deps.history(c.env),
       keys: () => deps.keys(c.env),
       revoked: (id) => revocations.add(id),
@@ -90,6 +91,12 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (!keepAlive(c, noted)) await noted;
     return response;
   };
+}
+
+/** A socket ends with the token that it was opened with. */
+function bearerHeader({ tokenId, expiresAt }: Caller): Record<string, string> {
+  if (tokenId === null || expiresAt === null) return {};
+  return { [BEARER_HEADER]: JSON.stringify({ id: tokenId, until: expiresAt } satisfies Bearer) };
 }
 
 /** False: this host gives no context, and goes on with the work only as long as it likes. */

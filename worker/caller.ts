@@ -13,6 +13,8 @@ export interface Caller {
   name: string;
   /** Null: the token that the server was configured with. */
   tokenId: string | null;
+  /** When the token expires. */
+  expiresAt: number | null;
   /** Names the token without telling it. */
   scope: string;
   /** Names and patterns. */
@@ -33,7 +35,7 @@ export interface Caller {
 /** The bearer of the token that the server was configured with; `name` stands in the audit log. */
 export function rootCaller(scope: string, name: string): Caller {
   const any = { queues: null, tasks: null, jobs: null, pin: null, options: null, rate: null, actor: null };
-  return { role: "admin", name, tokenId: null, scope, queue: () => true, ...any };
+  return { role: "admin", name, tokenId: null, expiresAt: null, scope, queue: () => true, ...any };
 }
 
 /** Who may look at things. */

@@ -4,17 +4,19 @@
  * @module
  */
 import type { PokeReply, QueueRpc } from "../client/wire.ts";
-import { auditIn } from "./history/audit.ts";
 import type { Retention } from "./history/fullness.ts";
 import { checkHistory } from "./history/health.ts";
 import { pruneHistory } from "./history/prune.ts";
 import { overdueQueues, type QueueKey, recordPoke } from "./history/registry.ts";
-import { tokensIn } from "./history/tokens.ts";
+import { historyReads } from "./history-reads.ts";
 import type { Log } from "./log.ts";
+import { dismissTokens } from "./tokens/dismiss.ts";
 
 /** How long a queue is trusted to go by the code's schedules once it has said so. */
 const TOLD_FOR_MS = 3_600_000;
 const AUDIT_KEPT_MS = 90 * 86_400_000;
+/** By then every isolate knows of a revocation, and the sweep came round. */
+const LATELY_MS = 180_000;
 /** Pokes under way at once: an invocation may wait for six connections. */
 const POKES_AT_ONCE = 6;
 
@@ -38,7 +40,7 @@ export function createSweep<Env>(deps: SweepDeps<Env>) {
     await attempt(deps, "schedules_failed", () => tellSchedules(deps, env, toldAt, pokes));
     await attempt(deps, "sweep_failed", () => pokeOverdue(deps, env, pokes));
     await attempt(deps, "prune_failed", () => prune(deps, env, pokes));
-    await attempt(deps, "access_unpruned", () => pruneAccess(deps.database(env)));
+    await attempt(deps, "access_unkept", () => keepAccess(deps, env));
     await attempt(deps, "operations_failed", () => deps.operations(env));
   };
 }
@@ -112,8 +114,16 @@ async function prune<Env>(deps: SweepDeps<Env>, env: Env, pokes: Map<string, Pok
   if (result.deletedJobs > 0) deps.log("info", "history_pruned", { ...result });
 }
 
-/** Tokens that have expired, and the audit log of long ago. */
-async function pruneAccess(database: D1Database): Promise<void> {
-  await tokensIn(database).prune(Date.now());
-  await auditIn(database).prune(Date.now() - AUDIT_KEPT_MS);
+/**
+ * Forgets tokens that have expired and the audit log of long ago. Closes the sockets of tokens that were revoked lately
+ * once more: an isolate that had not heard of it yet may have opened one.
+ */
+async function keepAccess<Env>({ database, stub, log }: SweepDeps<Env>, env: Env): Promise<void> {
+  const history = historyReads(database(env));
+  const now = Date.now();
+  await history.tokens.prune(now);
+  await history.audit.prune(now - AUDIT_KEPT_MS);
+  const revoked = await history.tokens.revokedSince(now - LATELY_MS);
+  if (revoked.length === 0) return;
+  await dismissTokens({ history: () => history, stub: (queue) => stub(env, queue, 0), log }, revoked);
 }

@@ -41,6 +41,7 @@ export function overText(stub: Stub): QueueRpc {
     bulk: (input) => stub.bulk(input),
     forget: () => stub.forget(),
     poke: () => stub.poke(),
+    dismiss: (tokens) => stub.dismiss(tokens),
     rollupSince: (upto) => stub.rollupSince(upto),
   };
 }

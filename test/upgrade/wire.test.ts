@@ -73,6 +73,7 @@ describe.each(readdirSync(FIXTURES))("what %s says", (release) => {
         config,
         stub,
         token: "t",
+        keys: () => Promise.reject(new Error("unused")),
         fetch: () => Promise.reject(new Error("unused")),
       });
       const jobs = await client.enqueueMany("mail", wire.enqueueReply.jobs);

@@ -26,6 +26,8 @@ export interface TokenStore {
   revoke(id: string, now: number, until: number): Promise<void>;
   /** Ids that are revoked and have not expired. */
   revoked(now: number): Promise<string[]>;
+  /** Ids that were revoked after an instant. */
+  revokedSince(since: number): Promise<string[]>;
   /** Forgets what has expired. */
   prune(now: number): Promise<void>;
 }
@@ -57,6 +59,13 @@ export function tokensIn(db: D1Database): TokenStore {
       const { results } = await db
         .prepare("SELECT id FROM tokens WHERE revoked_at IS NOT NULL AND expires_at > ?")
         .bind(now)
+        .all<{ id: string }>();
+      return results.map(({ id }) => id);
+    },
+    async revokedSince(since) {
+      const { results } = await db
+        .prepare("SELECT id FROM tokens WHERE revoked_at IS NOT NULL AND revoked_at > ?")
+        .bind(since)
         .all<{ id: string }>();
       return results.map(({ id }) => id);
     },

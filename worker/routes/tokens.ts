@@ -7,6 +7,7 @@ import { z } from "@hono/zod-openapi";
 import type { Page, TokenInfo } from "../../client/types.ts";
 import { ADMINS } from "../caller.ts";
 import { pageOf, paging } from "../schemas.ts";
+import { dismissTokens } from "../tokens/dismiss.ts";
 import { iso, LIFETIMES, madeToken, tokenId, tokenInfo, tokenRequest, toTokenInfo } from "../tokens/request.ts";
 import { makeToken } from "../tokens/token.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
@@ -64,6 +65,7 @@ export const revokeToken = route({
     const now = Date.now();
     await call.history().tokens.revoke(id, now, now + LIFETIMES.made.mostMs);
     call.revoked(id);
+    call.background(dismissTokens(call, [id]));
     return { ok: true, status: 204 };
   },
 });

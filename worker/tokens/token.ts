@@ -84,7 +84,8 @@ export async function readToken(keys: Keyring, token: string): Promise<{ ok: tru
       clockTolerance: SKEW_SECONDS,
     });
     const checked = claims.safeParse(payload);
-    if (checked.success) return { ok: true, caller: callerOf(checked.data.jti, checked.data as TokenAbout) };
+    if (checked.success)
+      return { ok: true, caller: callerOf(checked.data.jti, checked.data.exp, checked.data as TokenAbout) };
     const [issue] = checked.error.issues;
     const strange = issue?.code === "unrecognized_keys";
     return refused(
@@ -119,7 +120,7 @@ function wrongWith(error: unknown): string {
   return "is not one of Millrace";
 }
 
-function callerOf(id: string, about: TokenAbout): Caller {
+function callerOf(id: string, expiresAt: number, about: TokenAbout): Caller {
   const { name, role, queues, tasks, jobs, pin, options, rate, actor }: Omit<TokenRequest, "expiresIn"> = about;
   const patterns = queues?.map(glob) ?? null;
   const producer = role === "producer";
@@ -127,6 +128,7 @@ function callerOf(id: string, about: TokenAbout): Caller {
     role,
     name,
     tokenId: id,
+    expiresAt: (expiresAt + SKEW_SECONDS) * 1_000,
     scope: `token ${id}`,
     queues: queues ?? null,
     queue: (queue) => patterns === null || patterns.some((pattern) => pattern.test(queue)),
