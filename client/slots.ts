@@ -42,6 +42,8 @@ export class Slots {
   readonly #listener: SlotListener;
   readonly #running = new Map<string, Running>();
   readonly #logs = new JobLogs();
+  /** Of attempts that have ended since the latest exchange. */
+  #progress: ExchangeRequest["progress"] = [];
   #news = false;
   readonly #attempts: AttemptListener = {
     ended: (attempt, outcome) => this.#end(attempt, outcome),
@@ -92,12 +94,9 @@ export class Slots {
    * one exchange carries.
    */
   takeNews(settled: readonly Outcome[]): Pick<ExchangeRequest, "progress" | "logs"> {
-    const progress: ExchangeRequest["progress"] = [];
-    for (const { attempt } of this.#running.values()) {
-      if (!attempt.progress) continue;
-      progress.push({ id: attempt.job.id, fence: attempt.job.fence, progress: attempt.progress });
-      attempt.progress = null;
-    }
+    for (const { attempt } of this.#running.values()) this.#noteProgress(attempt);
+    const progress = this.#progress;
+    this.#progress = [];
     const logs = this.#logs.take(settled);
     this.#news = !this.#logs.empty;
     return logs.length > 0 ? { progress, logs } : { progress };
@@ -154,8 +153,15 @@ export class Slots {
     this.#listener.news();
   }
 
+  #noteProgress(attempt: Attempt): void {
+    const { id, fence } = attempt.job;
+    if (attempt.progress) this.#progress.push({ id, fence, progress: attempt.progress });
+    attempt.progress = null;
+  }
+
   #end(attempt: Attempt, outcome: Outcome): void {
     const running = this.#running.get(attempt.job.id)!;
+    this.#noteProgress(attempt);
     const ranMs = this.#ports.now() - running.slot.startedAt;
     this.#ports.watch?.ended(attempt.job, outcome, ranMs);
     this.#listener.ended(outcome, this.#leave(running) ? ranMs : null);

@@ -43,9 +43,22 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   const known = input.n === session.n ? session.refused : null;
   session.n = input.n;
   const logs: NewLogs = known ? new Map() : readLogs(tx, session, input.logs);
+  // What a job said last stands in its record, too. It is a row more for those that spoke just before they ended.
+  const ending = new Set(input.progress.length > 0 ? input.settle.map(({ seq }) => seq) : []);
+  noteNews(
+    tx,
+    session,
+    input.progress.filter(({ seq }) => ending.has(seq)),
+    new Map(),
+  );
   const refused = known ?? settleAll(tx, session, input.settle, logs);
   session.refused = refused;
-  noteNews(tx, session, input.progress, logs);
+  noteNews(
+    tx,
+    session,
+    input.progress.filter(({ seq }) => !ending.has(seq)),
+    logs,
+  );
 
   const { lost, again } = reconcile(session, input);
   promoteDue(tx);

@@ -239,6 +239,25 @@ describe("a session", () => {
     expect(queue.asked.flatMap(linesOf)).toEqual(["work:0:1/1 info after 4 s", "work:0:1/1 info late"]);
   });
 
+  it("sends what a job says last with its end, and it stands in its record", async () => {
+    const queue = openQueue([
+      task((ctx) => {
+        ctx.progress({ percent: 50 });
+        ctx.progress({ percent: 100, note: `attempt ${ctx.attempt}` });
+        if (ctx.attempt === 1) throw new Error("once more");
+      }),
+    ]);
+    const [seq] = await queue.add("talk", [null]);
+    await finish(queue.session());
+    expect(queue.asked.flatMap(({ progress }) => progress)).toEqual([
+      { id: "work:0:1", fence: 1, progress: { percent: 100, note: "attempt 1" } },
+    ]);
+    expect(JSON.parse(queue.job(seq!).progress!)).toEqual({ percent: 100, note: "attempt 1" });
+    queue.retry(seq!);
+    await finish(queue.session());
+    expect(queue.job(seq!)).toMatchObject({ state: "completed", progress: '{"percent":100,"note":"attempt 2"}' });
+  });
+
   it("sends at most one exchange in two seconds for a job that never stops talking", async () => {
     const queue = openQueue([
       task(async (ctx) => {
