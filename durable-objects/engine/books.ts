@@ -50,6 +50,8 @@ export interface Visitor {
   backBy: number | null;
   /** It gathers jobs of these tasks, has room for so many more, and asks again by then. */
   gathers: { tasks: string[]; room: number; by: number } | null;
+  /** It had a socket, which is closed. */
+  gone: boolean;
 }
 
 export interface ChannelBooks {

@@ -198,7 +198,7 @@ function noWorkerGate(tx: Tx, lane: Lane, live: Session[]): ExplainedGate[] {
   if ([...standing.keys()].some((id) => knows(tx, { id }, lane) && tx.alive(id))) return [];
   const able = [...visitors].filter(([id]) => knows(tx, { id }, lane));
   const seenAt = Math.max(...able.map(([, visitor]) => visitor.seenAt), Number.NEGATIVE_INFINITY);
-  if (seenAt > tx.now - NO_WORKER_MS) return [];
+  if (able.some(([, { seenAt, gone }]) => !gone && seenAt > tx.now - NO_WORKER_MS)) return [];
   const last = Number.isFinite(seenAt) ? `the last one was here at ${at(seenAt)}` : "none was here lately";
   const noWorker = `No worker comes that could run task "${lane.task}"; ${last}.`;
   if (!pushed || !unanswered) return [gate("no_worker", `${noWorker} ${connectOne(lane)}`)];

@@ -24,8 +24,11 @@ export function stand(tx: Tx, input: ExchangeInput, want: number): void {
 }
 
 /** A session's socket is gone, and it has no other: it is handed nothing more. Writes nothing, so it may be called in a read. */
-export function leave(tx: Tx, session: string): void {
-  tx.books.standing.delete(session);
+export function leave({ books: { standing, visitors } }: Tx, session: string): void {
+  standing.delete(session);
+  // Nobody waits for a worker that has gone.
+  const visitor = visitors.get(session);
+  if (visitor) visitors.set(session, { ...visitor, backBy: null, gathers: null, gone: true });
 }
 
 /** A session that stands ready is told of a new cancel at once; any other, when it asks. */

@@ -53,6 +53,7 @@ export function noteVisit(tx: Tx, input: ExchangeInput, visit: Visit): void {
     seenAt: tx.now,
     backBy: backInMs === null ? null : tx.now + backInMs + GRACE_MS,
     gathers: gathersOf(tx, input, visit.gatherRoom),
+    gone: false,
   });
   for (const [id, visitor] of visitors) {
     if (visitors.size <= VISITORS_KEPT && visitor.seenAt > tx.now - VISITORS_KEPT_MS) break;
