@@ -101,9 +101,14 @@ export class Sockets {
     }
   }
 
-  /** The token that it was opened with has expired. */
+  /** The token that it was opened with has expired. Never throws. */
   isOver(socket: WebSocket): boolean {
-    return this.#now() >= validUntil(this.#host.getTags(socket));
+    try {
+      return this.#now() >= validUntil(this.#host.getTags(socket));
+    } catch {
+      // It is gone.
+      return false;
+    }
   }
 
   /** Writes what a wake must know of a socket. */

@@ -4,6 +4,7 @@ import { type SocketHost, Sockets } from "../../durable-objects/sockets.ts";
 /** A socket that keeps what it is told, on a platform that notes pings when told to. */
 function world() {
   const clock = { now: 1_000_000, pingedAt: null as number | null };
+  const tags = ["watcher"];
   const sent: string[] = [];
   const closed: [code: number, reason: string][] = [];
   let attachment: unknown = { kind: "watcher", heardAt: clock.now };
@@ -20,11 +21,12 @@ function world() {
     deserializeAttachment: () => attachment,
   };
   const host = {
+    getTags: () => tags,
     getWebSockets: () => [socket],
     getWebSocketAutoResponseTimestamp: () => (clock.pingedAt === null ? null : new Date(clock.pingedAt)),
   };
   const sockets = new Sockets(host as unknown as SocketHost, () => clock.now);
-  return { clock, sent, closed, socket: socket as unknown as WebSocket, sockets };
+  return { clock, tags, sent, closed, socket: socket as unknown as WebSocket, sockets };
 }
 
 const KIB = "x".repeat(1024);
@@ -88,7 +90,7 @@ describe("what is sent to who does not read", () => {
     sockets.heard(socket);
     sockets.keep(socket, { kind: "watcher", more: 1 });
     const woken = new Sockets(
-      { getWebSocketAutoResponseTimestamp: () => null } as unknown as SocketHost,
+      { getTags: () => [], getWebSocketAutoResponseTimestamp: () => null } as unknown as SocketHost,
       () => clock.now,
     );
     clock.now += 50_000;
@@ -96,4 +98,14 @@ describe("what is sent to who does not read", () => {
     clock.now += 1;
     expect(woken.isAlive(socket)).toBe(false);
   });
+});
+
+it("nothing is sent to one whose token has expired", () => {
+  const { clock, tags, closed, sent, socket, sockets } = world();
+  tags.push("token tok-a", `until ${clock.now + 10}`);
+  clock.now += 9;
+  expect([sockets.isAlive(socket), sockets.isOver(socket), sockets.send(socket, "x")]).toEqual([true, false, true]);
+  clock.now += 1;
+  expect([sockets.isAlive(socket), sockets.isOver(socket), sockets.send(socket, "x")]).toEqual([false, true, false]);
+  expect([sent, closed]).toEqual([["x"], [[4001, "its token has expired"]]]);
 });
