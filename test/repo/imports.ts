@@ -44,7 +44,7 @@ export const ARROWS: Arrow[] = [
   {
     folder: "examples/",
     paths: ["examples/", "client/", "worker/millrace.ts"],
-    packages: ["millrace", "hono", "zod"],
+    packages: ["millrace", "hono", "zod", "node:process", "node:timers"],
   },
 ];
 
