@@ -10,6 +10,7 @@ import { CannotGoOn, exitWith } from "../scripts/local/error.ts";
 import { runCost } from "./cost.ts";
 import { runLatency } from "./latency.ts";
 import { runLimits } from "./limits.ts";
+import { runLive } from "./live.ts";
 import { runProfile } from "./profile.ts";
 import { runRemote } from "./remote.ts";
 import { type SuiteReport, textOf } from "./report.ts";
@@ -27,6 +28,7 @@ const SUITES: { [name: string]: Suite } = {
   latency: { run: runLatency },
   limits: { run: runLimits },
   remote: { run: runRemote },
+  live: { run: runLive, isExtra: true },
   profile: { run: runProfile, isExtra: true },
 };
 
