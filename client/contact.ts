@@ -9,7 +9,7 @@ import type { LogLevel } from "./types.ts";
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
 /** A connection that lasted so long was a good one: the next is tried for soon. */
-const LASTING_MS = 60_000;
+const LASTING_MS = 1_000;
 
 export interface ContactPorts {
   now(): number;

@@ -21,6 +21,13 @@ const FINAL = [401, 403, 404, 409];
 
 export type Transport = "websocket" | "poll";
 
+/** An answer, and how it came: over a socket the queue pushes what was wanted beyond it, until the epoch is another. */
+export interface Answered {
+  response: ExchangeResponse;
+  transport: Transport;
+  epoch: number;
+}
+
 export interface LineOptions {
   /** Of the API, without `/v1`. */
   url: string;
@@ -62,22 +69,18 @@ export class Line {
     this.#path = `/v1/queues/${options.queue}`;
   }
 
-  /** How the next exchange goes, as far as is known. */
-  get transport(): Transport {
-    return this.#socket?.isOpen || (this.#options.makeSocket && this.#refusedAt === null) ? "websocket" : "poll";
-  }
-
   /**
    * One exchange. Without a socket the answer may be held for `holdMs`, while there is nothing to tell. Rejects with a
    * `MillraceError` when it was refused, or it or its answer was lost: the same may be sent again.
    */
-  async exchange(request: ExchangeRequest, holdMs: number): Promise<ExchangeResponse> {
+  async exchange(request: ExchangeRequest, holdMs: number): Promise<Answered> {
     const socket = await this.#connect();
-    if (socket) return socket.exchange(request);
+    const { epoch } = this;
+    if (socket) return { response: await socket.exchange(request), transport: "websocket", epoch };
     if (this.#options.socketOnly) await this.#fail();
     const response = await this.#ask(request, holdMs);
     if (this.#options.makeSocket) this.#refusedAt ??= this.#ports.now();
-    return response;
+    return { response, transport: "poll", epoch };
   }
 
   /** Lets an answer come that is held back. */

@@ -7,11 +7,11 @@
  */
 import { Contact, type ContactPorts } from "./contact.ts";
 import { isMillraceError, MillraceError } from "./errors.ts";
-import { HOLD_MS_MAX, Line, type LineOptions, type Transport } from "./line.ts";
+import { type Answered, HOLD_MS_MAX, Line, type LineOptions, type Transport } from "./line.ts";
 import { AHEAD_MS } from "./pace.ts";
 import type { SlotPool } from "./pool.ts";
 import type { SlotPorts } from "./slots.ts";
-import type { ExchangePush, ExchangeRequest, ExchangeResponse, WorkerInfo } from "./types.ts";
+import type { ExchangePush, ExchangeRequest, WorkerInfo } from "./types.ts";
 import { type Timer, Waiter } from "./waiter.ts";
 import { Workbench } from "./workbench.ts";
 
@@ -44,9 +44,12 @@ export class Stay {
   /** What the queue knows to be wanted, and may push. */
   #standing = 0;
   #epoch = -1;
-  /** The latest answer brought nothing. */
+  /** The latest answer brought nothing; cancels are told with each until the job has ended. */
   #nothing = false;
+  /** For how long the latest answer could be held. */
+  #heldMs = 0;
   #answered = false;
+  #asking = false;
   #fullSince: number | null = null;
   /** What runs then is given back; null: not stopping. */
   #stopAt: number | null = null;
@@ -111,25 +114,28 @@ export class Stay {
     const request = this.#bench.request({ session: this.#session, n: this.#n, worker: this.#worker });
     for (;;) {
       const sentAt = this.#ports.now();
+      this.#asking = true;
       try {
-        const answer = this.#line.exchange(request, this.#holdMs(request));
+        this.#heldMs = this.#holdMs(request);
+        const answer = this.#line.exchange(request, this.#heldMs);
         this.#take(request, await this.#attend(answer, sentAt), sentAt);
         return;
       } catch (error) {
         if (this.#isFinal(error)) throw error;
         if (this.#giveUp(error, request)) return;
         await this.#pause(this.#contact.lost(error));
+      } finally {
+        this.#asking = false;
       }
     }
   }
 
-  #take(request: ExchangeRequest, response: ExchangeResponse, sentAt: number): void {
-    const { jobs, lost, cancel } = response;
+  #take(request: ExchangeRequest, { response, transport, epoch }: Answered, sentAt: number): void {
+    const { jobs, lost } = response;
     this.#bench.take(request, response, sentAt);
-    this.#nothing = jobs.length === 0 && lost.length === 0 && cancel.length === 0;
+    this.#nothing = jobs.length === 0 && lost.length === 0;
     this.#answered = true;
-    this.#epoch = this.#line.epoch;
-    const { transport } = this.#line;
+    this.#epoch = epoch;
     this.#standing = transport === "websocket" ? Math.max(0, request.want - jobs.length) : 0;
     this.#contact.made(transport);
   }
@@ -144,10 +150,9 @@ export class Stay {
   }
 
   #changed(why: string | null): void {
-    if (why !== null) {
-      this.#standing = 0;
-      this.#contact.lost(why);
-    }
+    if (why !== null) this.#standing = 0;
+    // An exchange that is in flight fails with it, and says so.
+    if (why !== null && !this.#asking) this.#contact.lost(why);
     this.#waiter.wake();
   }
 
@@ -187,16 +192,17 @@ export class Stay {
     return Math.min(leaseEndsAt, this.#stopAt === null ? leaseEndsAt : this.#stopAt + LAST_WORDS_MS);
   }
 
-  /** For how long the answer may be held: not where something will have to be said meanwhile. */
+  /** For how long the answer may be held: not the first, and not where something will have to be said meanwhile. */
   #holdMs({ want, gather }: ExchangeRequest): number {
-    if (want === 0 || this.#bench.waitingUnits > 0 || this.#stopAt !== null) return 0;
+    if (this.#contact.transport === null || this.#stopAt !== null) return 0;
+    if (want === 0 || this.#bench.waitingUnits > 0) return 0;
     const beatMs = this.#bench.held > 0 ? this.#bench.leaseMs / 3 : HOLD_MS_MAX;
     const ms = Math.floor(Math.min(HOLD_MS_MAX, beatMs, gather?.backInMs ?? HOLD_MS_MAX));
     return ms >= ASK_AGAIN_MS ? ms : 0;
   }
 
   /** Waits for an answer, looking after what runs here meanwhile. */
-  async #attend(answer: Promise<ExchangeResponse>, sentAt: number): Promise<ExchangeResponse> {
+  async #attend(answer: Promise<Answered>, sentAt: number): Promise<Answered> {
     let done = false;
     const end = () => {
       done = true;
@@ -259,9 +265,10 @@ export class Stay {
   #wantDueAt(now: number): number {
     const { exchangedAt } = this.#bench;
     const want = this.#bench.want();
-    if (this.#line.transport === "poll") {
+    if (this.#contact.transport === "poll") {
       if (want === 0) return Number.POSITIVE_INFINITY;
-      return this.#nothing ? exchangedAt + ASK_AGAIN_MS : now;
+      const soon = this.#heldMs === 0 && this.#bench.waitingUnits === 0;
+      return this.#nothing && !soon ? exchangedAt + ASK_AGAIN_MS : now;
     }
     // What is pushed now would wait here, while others may be free.
     this.#fullSince = want === 0 && this.#standing > 0 ? (this.#fullSince ?? now) : null;
