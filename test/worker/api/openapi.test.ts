@@ -62,6 +62,13 @@ const CORE: [method: string, path: string, success: string][] = [
   ["get", "/metrics", "200"],
   ["get", "/healthz", "200"],
   ["get", "/openapi.json", "200"],
+  ["post", "/v1/tokens", "201"],
+  ["get", "/v1/tokens", "200"],
+  ["delete", "/v1/tokens/{id}", "204"],
+  ["get", "/v1/audit", "200"],
+  ["get", "/v1/jobs/{id}/events", "200"],
+  ["get", "/v1/jobs/{id}/logs", "200"],
+  ["get", "/v1/queues/{queue}/events", "200"],
 ];
 
 let document: Document;
@@ -102,7 +109,8 @@ it("names parameters, bodies, answers and problems of each call", () => {
     }
     const open = path === "/healthz";
     expect(operation.security).toEqual(open ? [] : undefined);
-    if (!open) expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(["400", "401", "500", "503"]));
+    if (!open)
+      expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(["400", "401", "403", "500", "503"]));
   }
 });
 
@@ -147,6 +155,7 @@ it("reaches every call that it describes", async () => {
     "/v1/queues/{queue}/purge": { confirm: "q-reach", states: ["cancelled"] },
     "/v1/queues/{queue}/exchange": { session: "s", n: 1, worker: { name: "w", runtime: "r" }, holding: [], want: 0 },
     "/v1/operations": { action: "retry", filter: { queue: "q-reach" }, dryRun: true },
+    "/v1/tokens": { name: "reach", role: "viewer" },
     "delete /v1/queues/{queue}": { confirm: "q-reach-empty" },
   };
   const queues: { [call: string]: string } = {
@@ -164,6 +173,7 @@ it("reaches every call that it describes", async () => {
     const queue = queues[`${method} ${path}`] ?? "q-reach";
     const at = path
       .replace("operations/{id}", `operations/${operation.id}`)
+      .replace("tokens/{id}", "tokens/tok-000000000-00000000000000cc")
       .replace("{id}", id)
       .replace("{queue}", queue)
       .replace("{kind}/{value}", "tenant/acme")
