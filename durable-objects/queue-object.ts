@@ -213,7 +213,12 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
  * Makes the class to export as the Durable Object. One object is one partition of one queue; its name says which
  * (see `objectName`), also when its alarm alone wakes it.
  */
-export function createQueueObject<Env>(options: QueueObjectOptions<Env>) {
+export function createQueueObject<Env>(
+  options: QueueObjectOptions<Env>,
+): new (
+  ctx: DurableObjectState,
+  env: Env,
+) => QueueMethods<Env> {
   return class QueueObject extends QueueMethods<Env> {
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env, partsOf(ctx, env, options));

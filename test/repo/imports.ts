@@ -19,11 +19,14 @@ interface Arrow {
   packages: string[];
 }
 
+/** Of Node's own, those that Deno has too. */
+const NODE = ["node:fs", "node:http", "node:path", "node:process", "node:url", "node:util"];
 const WIRE_TYPES = ["client/types.ts", "client/wire.ts"];
 
 /** DESIGN 8, most special folder first: the first that a file lies in is its rule. */
 export const ARROWS: Arrow[] = [
   { folder: "client/", paths: ["client/"], packages: [] },
+  { folder: "cli/", paths: ["cli/", "client/index.ts"], packages: NODE },
   { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: ["croner"] },
   { folder: "durable-objects/", paths: ["durable-objects/", ...WIRE_TYPES], packages: ["cloudflare:workers"] },
   { folder: "worker/history/", paths: ["worker/history/", ...WIRE_TYPES], packages: ["drizzle-orm"] },
