@@ -38,66 +38,70 @@ export function eventStream(
   socket: WebSocket,
   { commentMs, unreadMs }: Times = { commentMs: COMMENT_MS, unreadMs: UNREAD_MS },
 ): ReadableStream<Uint8Array> {
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const writer = writable.getWriter();
   const encoder = new TextEncoder();
   let waiting = FIRST_TEXT;
-  let writing = false;
+  /** The reader waits for text. */
+  let asked: (() => void) | null = null;
+  /** Text waits for the reader; at the end of it there is none. */
+  let unread: ReturnType<typeof setTimeout> | undefined;
   /** The object has nothing more to tell. */
   let told = false;
-  let over = false;
+  let stream!: ReadableStreamDefaultController<Uint8Array>;
 
   const end = (code: number, reason: string): void => {
-    if (over) return;
-    over = true;
     clearInterval(comments);
+    clearTimeout(unread);
     socket.close(code, reason);
   };
-  const write = async (): Promise<void> => {
-    if (writing || over) return;
-    writing = true;
-    while (waiting !== "") {
-      const text = waiting;
-      waiting = "";
-      const timer = setTimeout(() => {
-        end(CLOSE.unread, "does not read");
-        void writer.abort(new Error("The stream was not read")).catch(() => {});
-      }, unreadMs);
-      try {
-        await writer.write(encoder.encode(text));
-      } catch {
-        return end(1000, "left");
-      } finally {
-        clearTimeout(timer);
-      }
-    }
-    writing = false;
-    if (!told) return;
-    end(1000, "ended");
-    await writer.close().catch(() => {});
+  const drop = (): void => {
+    end(CLOSE.unread, "does not read");
+    stream.error(new Error("The stream was not read"));
   };
   const say = (text: string): void => {
     waiting += text;
-    void write();
+    if (asked === null) unread ??= setTimeout(drop, unreadMs);
+    else asked();
+    asked = null;
   };
-
   const comments = setInterval(() => {
     // Whoever does not read gives no sign of life.
-    if (writing) return;
+    if (waiting !== "") return;
     socket.send("ping");
     say(":\n\n");
   }, commentMs);
-  writer.closed.catch(() => end(1000, "left"));
   socket.addEventListener("message", ({ data }) => {
     if (data !== "pong") say(toText(JSON.parse(String(data))));
   });
   for (const kind of ["close", "error"] as const) {
     socket.addEventListener(kind, () => {
       told = true;
-      void write();
+      say("");
     });
   }
   socket.accept();
-  void write();
-  return readable;
+  // Not a TransformStream: of one whose reader is gone the local runtime tells nobody.
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        stream = controller;
+      },
+      async pull(controller) {
+        clearTimeout(unread);
+        unread = undefined;
+        if (waiting === "" && !told) {
+          await new Promise<void>((resolve) => {
+            asked = resolve;
+          });
+        }
+        if (waiting !== "") controller.enqueue(encoder.encode(waiting));
+        else {
+          end(1000, "ended");
+          controller.close();
+        }
+        waiting = "";
+      },
+      cancel: () => end(1000, "left"),
+    },
+    { highWaterMark: 0 },
+  );
 }
