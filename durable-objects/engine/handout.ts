@@ -27,7 +27,8 @@ export function handOut(tx: Tx): Pick<Effects, "handouts" | "silent"> {
   const given: Given = books.standing.size > 0 && !books.paused ? giveAll(tx) : new Map();
   const handouts = [...given].map(([session, jobs]) => handout(tx, session, jobs));
   for (const session of books.news.cancels.keys()) {
-    if (!given.has(session) && isThere(tx, session)) handouts.push(handout(tx, session, []));
+    if (!given.has(session) && newCancels(tx, session).length > 0 && isThere(tx, session))
+      handouts.push(handout(tx, session, []));
   }
   const { silent } = books.news;
   books.news = { cancels: new Map(), silent: [] };
@@ -36,15 +37,20 @@ export function handOut(tx: Tx): Pick<Effects, "handouts" | "silent"> {
 
 function handout(tx: Tx, id: string, jobs: Held[]): Handout {
   const { books } = tx;
-  const session = books.sessions.get(id)!;
   if (jobs.length > 0) {
+    const session = books.sessions.get(id)!;
     // Its lease is not renewed: it has not spoken.
     writeSession(tx, session);
     tx.due(sessionDueAt(session));
   }
   books.metrics.handouts += jobs.length;
-  const cancel = (books.news.cancels.get(id) ?? []).filter((seq) => session.held.has(seq));
-  return { session: id, n: books.standing.get(id)!.n, jobs: `[${leaseTexts(tx, jobs)}]`, cancel };
+  return { session: id, n: books.standing.get(id)!.n, jobs: `[${leaseTexts(tx, jobs)}]`, cancel: newCancels(tx, id) };
+}
+
+/** Jobs to cancel that the transaction has not taken from the session. */
+function newCancels({ books: { news, sessions } }: Tx, id: string): number[] {
+  const held = sessions.get(id)?.held;
+  return (news.cancels.get(id) ?? []).filter((seq) => held?.has(seq));
 }
 
 /** Gives what may start to who wants it, in rounds: who knows more tasks, or was left with room, gets what others left. */

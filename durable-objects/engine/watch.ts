@@ -118,7 +118,8 @@ function note(tx: Tx, touched: Touched, seq: number, { state, progress, lines }:
 
 /** When counts that are owed are due; those who watch are not told more often than once a second. */
 export function countsDueAt({ watched }: Tx): number {
-  return watched?.counts.owed ? watched.counts.at + STREAM_MS : Number.POSITIVE_INFINITY;
+  if (!watched || watched.queue === 0 || !watched.counts.owed) return Number.POSITIVE_INFINITY;
+  return watched.counts.at + STREAM_MS;
 }
 
 /** What the transaction changed for those who watch; null: nothing. */
@@ -126,7 +127,7 @@ export function changesOf(tx: Tx): Changes | null {
   const { touched, watched } = tx;
   if (!touched || !watched) return null;
   if (touched.queue) watched.counts.owed = true;
-  const countsAreDue = watched.queue > 0 && countsDueAt(tx) <= tx.now;
+  const countsAreDue = countsDueAt(tx) <= tx.now;
   if (touched.jobs.size === 0 && !countsAreDue) return null;
   const seen = load(tx, touched);
   const jobs = new Map([...seen].filter(([seq]) => watched.jobs.has(seq)));

@@ -3,7 +3,7 @@ import { bulkHere } from "../../durable-objects/engine/bulk.ts";
 import { describe } from "../../durable-objects/engine/inspect.ts";
 import { cancel } from "../../durable-objects/engine/operate.ts";
 import { type Case, ERROR, given, TEMPLATE } from "./queue.ts";
-import { put } from "./schedule-queue.ts";
+import { MINUTE, put } from "./schedule-queue.ts";
 import { handed, stand, used, wants } from "./standing-queue.ts";
 
 const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
@@ -228,6 +228,23 @@ export const STANDING: Case[] = [
       queue.dead.add("s");
       queue.write((tx) => cancel(tx, 1));
       expect(queue.effects).toMatchObject({ handouts: [], silent: ["s"] });
+    },
+  },
+  {
+    name: "the job whose cancel it is to be told of leaves it in the same transaction: there is nothing to tell",
+    run(queue) {
+      used(queue);
+      put(queue, "every minute", { overlap: "cancel-other", template: { ...TEMPLATE, timeoutMs: MINUTE - 30_000 } });
+      stand(queue, "s", 1);
+      queue.pass(MINUTE);
+      const [held] = handed(queue).s!;
+      for (let i = 0; i < 6; i++) {
+        queue.now += 9_000;
+        stand(queue, "s", 0, { holding: [held!] });
+      }
+      queue.pass(6_000);
+      expect(queue.effects).toMatchObject({ handouts: [], silent: [] });
+      expect(queue.job(held![0])).toMatchObject({ state: "cancelled" });
     },
   },
   {

@@ -165,6 +165,22 @@ export const WATCH: Case[] = [
     },
   },
   {
+    name: "counts that are owed wake nobody once the last who watches the queue has gone",
+    run(queue) {
+      queue.watched.queue = 1;
+      queue.add();
+      queue.now += 400;
+      queue.write((tx) => operate.pause(tx, null));
+      queue.watched.queue = 0;
+      expect(queue.read(nextDue)).toBe(Number.POSITIVE_INFINITY);
+      queue.pass(600);
+      expect(queue.effects.wakeAt).toBeNull();
+      watch(queue, 1);
+      queue.pass(5_000);
+      expect(queue.effects.wakeAt).toBeNull();
+    },
+  },
+  {
     name: "more than a hundred jobs at once, a thousand events or 256 KiB a second, are a gap",
     run(queue) {
       queue.watched.queue = 1;
