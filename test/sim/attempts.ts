@@ -57,7 +57,9 @@ export class Attempts {
     if (ended)
       return model.expect(ended === "dead" && lapses >= SUSPECT_DEAD, "lapses", () => `${name} ended ${ended}`);
     const state = lapses === 1 ? "ready" : "scheduled";
-    const right = after!.lapses === lapses && lapses < SUSPECT_DEAD && after!.state === state;
+    // What is ready may be handed to the next at once.
+    const stands = after!.state === state || (state === "ready" && after!.state === "running");
+    const right = after!.lapses === lapses && lapses < SUSPECT_DEAD && stands;
     model.expect(right, "lapses", () => `${name} lapsed for the ${lapses}th time: ${after!.state}, ${after!.lapses}`);
     if (state === "scheduled") job.notBefore = this.#scheduled(job, after!, this.#now + 60_000);
   }

@@ -20,10 +20,13 @@ function precedes(model: Model, a: ModelJob, b: ModelJob, now: number): boolean 
   return first.rank !== second.rank ? first.rank < second.rank : first.seq < second.seq;
 }
 
+/** What of an exchange is asked. */
+export type Taker = Pick<ExchangeInput, "session" | "channel" | "worker" | "holding" | "settle" | "want">;
+
 /** What one session was given, beside what it could have been given. */
 interface Deal {
   model: Model;
-  input: ExchangeInput;
+  input: Taker;
   now: number;
   claimed: ModelJob[];
   /** Ready jobs that the session could be given, were they not closed. */
@@ -38,7 +41,7 @@ interface Deal {
  * What a session was given must be what the order says, within every limit. Answers what it was not given although
  * it wanted more; null: nothing.
  */
-export function checkClaims(model: Model, input: ExchangeInput, claimed: LiveRow[], now: number): string | null {
+export function checkClaims(model: Model, input: Taker, claimed: LiveRow[], now: number): string | null {
   const session = input.session;
   const held: LiveRow[] = [];
   for (const { live } of model.living.values()) if (live!.session === session) held.push(live!);
@@ -141,7 +144,7 @@ export function checkAnswer(model: Model, input: ExchangeInput, reply: ExchangeR
   const given = new Set(jobs.map(([seq]) => seq));
   const named = new Set([...input.holding.map(([seq]) => seq), ...input.settle.map(({ seq }) => seq)]);
   for (const seq of seen.heldAfter.keys()) {
-    const told = given.has(seq) || (named.has(seq) && !seen.claimed.has(seq));
+    const told = given.has(seq) || seen.handed.has(seq) || (named.has(seq) && !seen.claimed.has(seq));
     model.expect(told, "told", () => `${session} holds job ${seq} and is not told`);
   }
   const lost = new Set(reply.lost.map(([seq, fence]) => `${seq}/${fence}`));

@@ -19,6 +19,8 @@ export interface Features {
   bulk: boolean;
   /** Attempts that may take long, which other tickets bring workers for. */
   long: boolean;
+  /** Workers that connect, for all tasks or for those that consumers do not run. */
+  remote: boolean;
 }
 
 const NAMES: readonly (keyof Features)[] = [
@@ -34,6 +36,7 @@ const NAMES: readonly (keyof Features)[] = [
   "schedules",
   "bulk",
   "long",
+  "remote",
 ];
 
 /** Some of the features, by seed; `only` of them where named. */

@@ -1,50 +1,25 @@
 import type {
-  EnqueueInput,
   ExchangeInput,
   ExchangeReply,
+  Handout,
   Parcel,
   ParcelReply,
   ScheduleInput,
   Ticket,
 } from "../../client/wire.ts";
-import type { Books } from "../../durable-objects/engine/books.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import type { CodeSchedules, CodeSettings, Sql, Storage } from "../../durable-objects/engine/ports.ts";
 import type { ShellPorts } from "../../durable-objects/ports.ts";
 import { QueueShell } from "../../durable-objects/shell.ts";
 import { nodeStorage } from "../support/node-storage.ts";
+import type { Cause, Hooks } from "./cause.ts";
 import type { Clock } from "./clock.ts";
 import type { Faults, SimHistory } from "./history.ts";
-import type { Expected } from "./model.ts";
+import { Links } from "./links.ts";
 import type { Random } from "./random.ts";
+import { calleeOf, Office } from "./sockets.ts";
 
-/** What made a transaction: a call, or (null) something that goes on behind one. */
-export type Cause =
-  | { kind: "enqueue"; input: EnqueueInput; expected?: Expected }
-  | { kind: "exchange"; input: ExchangeInput; seen?: unknown }
-  | { kind: "pauseKey"; of: string; value: string; forMs: number }
-  | { kind: "deliver"; parcels: Parcel[] }
-  | {
-      kind: "schedule";
-      verb: "put" | "remove" | "run" | "pause" | "resume" | "backfill";
-      name: string;
-      input?: ScheduleInput;
-      from?: number;
-      to?: number;
-    }
-  | { kind: "other" }
-  | null;
-
-/** Where mutants take hold. */
-export interface Hooks {
-  sql?(query: string): string;
-  exchange?(input: ExchangeInput, host: Host): ExchangeInput;
-  ignoresAlarm?(at: number): boolean;
-  /** After each transaction, when the checks are done: may change what the object has in memory. */
-  after?(books: Books, cause: Cause): void;
-  /** Memory and tables are not compared, so that what comes of a difference is seen. */
-  withoutBooks?: boolean;
-}
+export type { Cause, Hooks } from "./cause.ts";
 
 export interface Incarnation {
   dead: boolean;
@@ -54,6 +29,8 @@ export interface Incarnation {
   code: ReadonlyMap<string, ScheduleInput> | null;
   engine: Engine;
   shell: QueueShell;
+  /** Null: the queue has no sockets. */
+  office: Office | null;
   ready: Promise<void>;
   died: Promise<never>;
   kill(): void;
@@ -69,6 +46,15 @@ export interface HostDeps {
   /** Schedules that code declares at present. */
   schedules(): CodeSchedules | null;
   hooks: Hooks;
+  /** Null: consumers run every task. */
+  remote: { pushes(task: string): boolean } | null;
+  /** Carries out one exchange whose frame came by a socket. */
+  frame(
+    run: (input: ExchangeInput, cause: Cause) => Promise<ExchangeReply>,
+    input: ExchangeInput,
+  ): Promise<ExchangeReply>;
+  /** Handouts leave the object. */
+  told(handouts: Handout[]): void;
   sendTickets(tickets: Ticket[]): Promise<void>;
   deliver(queue: string, partition: number, parcels: Parcel[]): Promise<ParcelReply[]>;
   /** After each transaction, within the turn. */
@@ -94,6 +80,10 @@ export class Host {
   /** The platform lost an alarm: only the second waker can help. */
   alarmLost = false;
   dirty = true;
+  readonly links = new Links();
+  readonly callee = calleeOf(this);
+  /** Alarms that changed no job, by the clock of the world. */
+  idleAlarms: number[] = [];
   #cancelAlarm = (): void => {};
   #cause: Cause = null;
 
@@ -108,21 +98,37 @@ export class Host {
 
   /** Calls the object as the network would, waking it when needed; rejects when it goes before it answers. */
   async call<Value>(cause: Cause, run: (shell: QueueShell) => Promise<Value>): Promise<Value> {
+    const incarnation = await this.ready();
+    return await Promise.race([this.#because(cause, () => run(incarnation.shell)), incarnation.died]);
+  }
+
+  /** The object, woken when needed. */
+  async ready(): Promise<Incarnation> {
     const incarnation = this.incarnation ?? this.#wake();
     await Promise.race([incarnation.ready, incarnation.died]);
     if (incarnation.dead) throw new Error("The object was reset");
+    return incarnation;
+  }
+
+  broken(error: unknown): void {
+    this.deps.broken(`a socket's message was not taken: ${error}`);
+  }
+
+  #because<Value>(cause: Cause, run: () => Promise<Value>): Promise<Value> {
     this.#cause = cause;
-    let answer: Promise<Value>;
     try {
-      answer = run(incarnation.shell);
+      return run();
     } finally {
       this.#cause = null;
     }
-    return await Promise.race([answer, incarnation.died]);
+  }
+
+  #hooked(input: ExchangeInput): ExchangeInput {
+    return this.deps.hooks.exchange?.(input, this) ?? input;
   }
 
   exchange(input: ExchangeInput, cause: Cause): Promise<ExchangeReply> {
-    return this.call(cause, (shell) => shell.exchange(this.deps.hooks.exchange?.(input, this) ?? input));
+    return this.call(cause, (shell) => shell.exchange(this.#hooked(input)));
   }
 
   /** The object goes, with all that it had in memory. What it awaits goes on, and finds the storage closed. */
@@ -146,12 +152,22 @@ export class Host {
       incarnation.dead = true;
       kill();
     };
-    const ports = { ...this.#ports(incarnation), ...(schedules ? { schedules } : {}) };
-    incarnation.engine = new Engine(ports);
+    const base = { ...this.#ports(incarnation), ...(schedules ? { schedules } : {}) };
+    incarnation.office = this.deps.remote && this.#office(base);
+    const sockets = incarnation.office?.port;
+    const ports = { ...base, ...(sockets && { sockets }), ...this.deps.remote };
+    incarnation.engine = new Engine({ ...ports, ...sockets });
     incarnation.shell = new QueueShell(ports, incarnation.engine);
     incarnation.ready = incarnation.shell.start();
     this.incarnation = incarnation;
     return incarnation;
+  }
+
+  #office({ queue, now, log }: ShellPorts): Office {
+    const { hooks, frame, told } = this.deps;
+    const exchange = (shell: QueueShell, input: ExchangeInput) =>
+      frame((its, cause) => this.#because(cause, () => shell.exchange(this.#hooked(its))), input);
+    return new Office({ queue, links: this.links, now, log, hooks: hooks.sockets ?? {}, exchange, told });
   }
 
   #ports(incarnation: Incarnation): ShellPorts {
@@ -243,6 +259,7 @@ export class Host {
   #fire(): void {
     const { random, faults, note } = this.deps;
     this.alarmAt = null;
+    this.idleAlarms.push(this.deps.clock.time);
     if (random.chance(0.01 * faults.level)) {
       note("alarm swallowed");
       this.alarmLost = true;

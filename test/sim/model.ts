@@ -39,6 +39,9 @@ export interface ModelJob {
   holders: Map<number, string>;
 }
 
+/** Instead of a state: the job has ended in the transaction that made it. */
+export const ENDED = "ended";
+
 interface Made {
   at: number;
   answers: { seq: number; outcome: string }[];
@@ -198,6 +201,7 @@ export class Model {
       const template = asked[index];
       if (!template) return;
       const job = this.#newJob(row.seq, template, now);
+      if (row.state === ENDED) continue;
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
       checkTerms(this, job, row, now);
       this.stands(job, row);

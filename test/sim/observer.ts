@@ -1,5 +1,6 @@
 import { checkBooks } from "./books.ts";
 import { checkClaims } from "./claims.ts";
+import { Handouts } from "./handouts.ts";
 import type { Cause, Host, Incarnation } from "./host.ts";
 import type { Model } from "./model.ts";
 import { Step } from "./step.ts";
@@ -22,6 +23,8 @@ export interface Seen {
   cancelled: number[];
   /** What waits although the session wanted more, if anything. */
   starved: string | null;
+  /** What it was handed besides, once that has left the object. */
+  handed: Set<number>;
 }
 
 /** The check of the books costs more than all others. */
@@ -31,11 +34,13 @@ const BOOKS_EVERY = 12;
 export class Observer {
   readonly #model: Model;
   readonly #host: Host;
+  readonly handouts: Handouts;
   #incarnation: Incarnation | null = null;
 
   constructor(model: Model, host: Host) {
     this.#model = model;
     this.#host = host;
+    this.handouts = new Handouts(model, host);
   }
 
   committed(incarnation: Incarnation, cause: Cause): void {
@@ -53,7 +58,9 @@ export class Observer {
       model.sessions = readSessions(sql);
       const meta = readMeta(sql);
       const outbox = readOutbox(sql, model.lastOutboxId);
-      const step = new Step(model, incarnation, cause, sessionsBefore, outbox);
+      if (rows.size > 0) this.#host.idleAlarms = [];
+      const mayHave = (session: string): boolean => this.handouts.mayHave(incarnation, session);
+      const step = new Step(model, incarnation, cause, sessionsBefore, outbox, mayHave);
       step.settings(meta);
       if (cause?.kind === "pauseKey") model.limits.close(cause.of, cause.value, cause.forMs, incarnation.now);
       step.changes(rows, readSchedules(sql), claimed);
@@ -65,19 +72,22 @@ export class Observer {
       if (model.changes % BOOKS_EVERY === 0 && !this.#host.deps.hooks.withoutBooks)
         checkBooks(model, this.#host, incarnation);
     }
+    const handed = this.handouts.committed(incarnation, cause, claimed, sessionsBefore);
     if (cause?.kind === "exchange") {
       const { session, n } = cause.input;
       const before = sessionsBefore.get(session);
       const after = model.sessions.get(session);
+      const own = claimed.filter((row) => row.session === session);
       cause.seen = {
         repeated: before?.n === n,
         heldBefore: new Map(before?.held.map(({ seq, fence }) => [seq, fence])),
         heldAfter: new Map(after?.held.map(({ seq, fence }) => [seq, fence])),
-        claimed: new Set(claimed.map((row) => row.seq)),
+        claimed: new Set(own.map((row) => row.seq)),
         cancelled: (after?.held ?? [])
           .map(({ seq }) => seq)
           .filter((seq) => model.jobs.get(seq)?.live?.cancel_requested_at != null),
-        starved: checkClaims(model, cause.input, claimed, incarnation.now),
+        starved: checkClaims(model, cause.input, own, incarnation.now),
+        handed,
       } satisfies Seen;
     }
   }

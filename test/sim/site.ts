@@ -1,4 +1,14 @@
-import type { ExchangeInput, ExchangeReply, LeasedTuple, Parcel, ParcelReply, Ticket } from "../../client/wire.ts";
+import type { Delivery } from "../../client/types.ts";
+import type {
+  ExchangeInput,
+  ExchangeReply,
+  FollowUps,
+  LeasedTuple,
+  Parcel,
+  ParcelReply,
+  Ticket,
+  WireOutcome,
+} from "../../client/wire.ts";
 import type { CodeSchedules, CodeSettings } from "../../durable-objects/engine/ports.ts";
 import { checkAnswer } from "./claims.ts";
 import type { Clock } from "./clock.ts";
@@ -6,10 +16,13 @@ import type { Features } from "./features.ts";
 import { type Faults, SimHistory } from "./history.ts";
 import { type Cause, type Hooks, Host } from "./host.ts";
 import type { Ledger } from "./ledger.ts";
+import { Link } from "./links.ts";
 import { Model } from "./model.ts";
 import { Network } from "./network.ts";
 import { Observer, type Seen } from "./observer.ts";
 import type { Random } from "./random.ts";
+import { Staff } from "./staff.ts";
+import { TASK_NAMES } from "./tasks.ts";
 import { Consumer } from "./workers.ts";
 
 /** What the queues of a world have in common. */
@@ -28,6 +41,8 @@ export interface Surroundings {
 }
 
 const SWEEP_MS = 60_000;
+/** Tasks that consumers run where other workers come too. */
+const PUSHED = new Set(TASK_NAMES.filter((task, index) => task !== "nobody" && index % 2 === 0));
 
 /** One queue of the world: its object, its history, who works at it, and what the model knows of it. */
 export class Site {
@@ -43,19 +58,25 @@ export class Site {
   readonly history: SimHistory;
   readonly network: Network;
   readonly host: Host;
+  readonly delivery: Delivery;
   readonly consumers = new Set<Consumer>();
+  /** Workers that connect. */
+  readonly staff: Staff;
+  readonly observer: Observer;
   /** The rank of the oldest ready job, since a channel had none. */
   readonly readySince = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
   /** The schedules that the next object's code declares. */
   code: CodeSchedules | null = null;
   /** What the check of alarms saw last. */
   standing = "";
+  readonly #asked = new Map<string, FollowUps[] | undefined>();
   #sessions = 0;
   #nextPokeAt = SWEEP_MS;
 
-  constructor(queue: string, around: Surroundings, settings: CodeSettings) {
+  constructor(queue: string, around: Surroundings, settings: CodeSettings, delivery: Delivery = "push") {
     const { clock, random, faults, features, hooks, note, ledger } = around;
     this.queue = queue;
+    this.delivery = delivery;
     this.clock = clock;
     this.random = random;
     this.faults = faults;
@@ -66,10 +87,6 @@ export class Site {
     this.model = new Model(queue, ledger);
     this.history = new SimHistory(clock, random, faults);
     this.network = new Network(clock, random, faults);
-    const observer = (): Observer => {
-      throw new Error("The host is made first");
-    };
-    let watch = observer;
     this.host = new Host({
       queue,
       clock,
@@ -81,12 +98,15 @@ export class Site {
       hooks,
       sendTickets: (tickets) => this.#sendTickets(tickets),
       deliver: (queue, _partition, parcels) => around.deliver(queue, parcels),
-      committed: (incarnation, cause) => watch().committed(incarnation, cause),
+      committed: (incarnation, cause) => this.observer.committed(incarnation, cause),
+      remote: delivery === "push" ? null : { pushes: (task) => this.pushes(task) },
+      frame: (run, input) => this.#exchange(this.withFollowUps(input), run),
+      told: (handouts) => this.observer.handouts.told(handouts),
       broken: (detail) => this.model.fail("check", detail),
       note: this.note,
     });
-    const made = new Observer(this.model, this.host);
-    watch = () => made;
+    this.observer = new Observer(this.model, this.host);
+    this.staff = new Staff(this);
     this.history.onRow = ({ seq, fence, state }) => {
       const known = this.model.jobs.get(seq)?.ends.some((end) => end.fence === fence && end.state === state);
       this.model.expect(
@@ -98,9 +118,16 @@ export class Site {
   }
 
   /** An exchange, with its answer checked against what is. */
-  async exchange(input: ExchangeInput): Promise<ExchangeReply> {
+  exchange(input: ExchangeInput): Promise<ExchangeReply> {
+    return this.#exchange(input, (its, cause) => this.host.exchange(its, cause));
+  }
+
+  async #exchange(
+    input: ExchangeInput,
+    run: (input: ExchangeInput, cause: Cause) => Promise<ExchangeReply>,
+  ): Promise<ExchangeReply> {
     const cause: Cause = { kind: "exchange", input };
-    const reply = await this.host.exchange(input, cause);
+    const reply = await run(input, cause);
     const settled = input.settle.map(({ seq, fence, outcome }) => `${seq}/${fence} ${outcome}`);
     this.note(
       `${input.session} #${input.n} wants ${input.want} settles [${settled}] holds ${JSON.stringify(input.holding)} → ${
@@ -111,6 +138,37 @@ export class Site {
     );
     if (cause.seen) checkAnswer(this.model, input, reply, cause.seen as Seen);
     return reply;
+  }
+
+  /** Whether consumers run jobs of a task. */
+  pushes(task: string): boolean {
+    return this.delivery === "push" || (this.delivery === "both" && PUSHED.has(task));
+  }
+
+  /** What consumers say that they run; nothing where they run everything. */
+  get named(): { tasks?: string[] } {
+    return this.delivery === "both" ? { tasks: [...PUSHED] } : {};
+  }
+
+  /** A connection to the object; what comes by it runs in the client's process. */
+  link(inClient: (run: () => void) => void): Link {
+    const link = new Link(this, this.host.callee, inClient);
+    this.host.links.add(link);
+    return link;
+  }
+
+  /** What handlers asked for, the same however often their outcomes are sent. */
+  withFollowUps(input: ExchangeInput): ExchangeInput {
+    return { ...input, settle: input.settle.map((outcome) => this.#withFollowUps(outcome)) };
+  }
+
+  #withFollowUps(outcome: WireOutcome): WireOutcome {
+    if (outcome.outcome !== "completed") return outcome;
+    const { random, features, ledger, queues, clock } = this;
+    const attempt = `${outcome.seq}/${outcome.fence}`;
+    if (!this.#asked.has(attempt)) this.#asked.set(attempt, ledger.draw(random, features, queues, clock.wall()));
+    const enqueue = this.#asked.get(attempt);
+    return enqueue ? { ...outcome, enqueue } : outcome;
   }
 
   async poke(): Promise<void> {

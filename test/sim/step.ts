@@ -2,7 +2,7 @@ import type { JobState } from "../../client/types.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Attempts } from "./attempts.ts";
 import type { Cause, Incarnation } from "./host.ts";
-import type { Model, ModelJob } from "./model.ts";
+import { ENDED, type Model, type ModelJob } from "./model.ts";
 import { madeBy } from "./schedules.ts";
 import type { LiveRow, OutboxRow, readMeta, ScheduleRow, SessionRow } from "./tables.ts";
 import { type Place, placeOf, placeOfState } from "./uniques.ts";
@@ -16,6 +16,7 @@ export class Step {
   readonly #arrivals: Arrivals;
   readonly #attempts: Attempts;
   readonly #code: Incarnation["code"];
+  readonly #mayHave: (session: string) => boolean;
   readonly #gone = new Map<number, { row: OutboxRow; entry: OutboxRow["entries"][number] }>();
 
   constructor(
@@ -24,8 +25,11 @@ export class Step {
     cause: Cause,
     sessions: Map<string, SessionRow>,
     outbox: OutboxRow[],
+    /** Whether a session may have been handed a job. */
+    mayHave: (session: string) => boolean,
   ) {
     this.#model = model;
+    this.#mayHave = mayHave;
     this.#now = incarnation.now;
     this.#cause = cause;
     this.#outbox = outbox;
@@ -54,10 +58,15 @@ export class Step {
     const unknown = [...rows.keys()].filter((seq) => !model.jobs.has(seq)).sort((a, b) => a - b);
     const arrived = new Set(unknown);
     const others = this.#planned(unknown, rows, schedules);
-    const fresh = unknown.flatMap((seq) => (model.jobs.has(seq) ? [] : (rows.get(seq) ?? [])));
+    const atOnce = unknown.filter((seq) => !model.jobs.has(seq) && !rows.get(seq) && this.#gone.has(seq));
+    const fresh = unknown.flatMap((seq) => {
+      if (atOnce.includes(seq)) return { seq, state: ENDED } as LiveRow;
+      return model.jobs.has(seq) ? [] : (rows.get(seq) ?? []);
+    });
     for (const job of this.#arrivals.arrive(this.#cause, fresh, rows, this.#placeAfterSettles(rows))) {
       arrived.add(job.seq);
     }
+    for (const seq of atOnce) if (model.jobs.has(seq)) this.#endAtOnce(model.jobs.get(seq)!);
     for (const [seq, after] of rows) {
       const job = model.jobs.get(seq);
       if (!job) continue;
@@ -71,7 +80,7 @@ export class Step {
       else if (before) this.#left(job, before);
       else if (after && this.#cause?.kind === "enqueue") {
         model.expect(job.ends.length === 0 && !job.deleted, "ids", () => `the id of job ${seq} is used again`);
-      } else if (after && job.ends.length > 0) this.#reopened(job, after);
+      } else if (after && job.ends.length > 0) this.#reopened(job, after, claimed);
       else if (after) model.expect(!job.deleted, "durable", () => `job ${job.seq} was deleted, and is back`);
     }
     for (const { seq, live } of others) {
@@ -203,8 +212,10 @@ export class Step {
       const expired = standing.expires_at !== null && standing.expires_at <= this.#now;
       model.expect(!expired, "expiry", () => `job ${job.seq} was started at ${this.#now}, after it had expired`);
       const its = this.#cause?.kind === "exchange" && this.#cause.input.session === after.session;
-      model.expect(its, "fence", () => `job ${job.seq} was given to ${after.session}, which did not ask`);
+      const given = its || this.#mayHave(after.session!);
+      model.expect(given, "fence", () => `job ${job.seq} was given to ${after.session}, which did not ask`);
       model.expect(after.fence === standing.fence + 1, "fence", () => `job ${job.seq} claimed at ${after.fence}`);
+      this.#changed(job, standing, after);
       claimed.push(after);
     } else {
       const unblocked = standing.state === "blocked" && after.run_at > this.#now;
@@ -228,20 +239,22 @@ export class Step {
     job.notBefore = after.run_at > this.#now ? after.run_at : 0;
   }
 
-  #reopened(job: ModelJob, after: LiveRow): void {
+  #reopened(job: ModelJob, after: LiveRow, claimed: LiveRow[]): void {
     const model = this.#model;
     const may = model.allowed("retry", job.seq) && !job.deleted;
     model.expect(may, "durable", () => `job ${job.seq} had ended, and is back without being asked for`);
     const most = Math.max(...job.ends.map((end) => end.fence));
+    const handed = after.state === "running";
     model.expect(
-      after.fence === most + 1,
+      after.fence === most + (handed ? 2 : 1),
       "fence",
       () => `job ${job.seq} reopened at fence ${after.fence} after ${most}`,
     );
-    const waits = after.state === "ready" || after.state === "blocked";
+    const waits = after.state === "ready" || after.state === "blocked" || handed;
     model.expect(waits && after.failures === 0, "durable", () => `job ${job.seq} reopened wrongly`);
     const over = job.deadlineAt !== null && job.deadlineAt <= this.#now;
     model.expect(!over, "deadline", () => `job ${job.seq} was reopened after its deadline`);
     job.notBefore = 0;
+    if (handed) claimed.push(after);
   }
 }

@@ -1,6 +1,7 @@
 import type { BulkInput, EnqueueInput, SettingsPatch } from "../../client/wire.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
 import type { Cause } from "./host.ts";
+import { ATTEMPT_MS_MOST } from "./ledger.ts";
 import type { Expected } from "./model.ts";
 import { Planners } from "./planners.ts";
 import type { Site } from "./site.ts";
@@ -176,7 +177,8 @@ export class Users {
 
   #input(id: string): EnqueueInput {
     const { random, features, clock } = this.#site;
-    const templates = Array.from({ length: random.int(1, 3) }, () => drawTemplate(random, features, clock.wall()));
+    const at = clock.wall() + (this.#site.delivery === "push" ? 0 : ATTEMPT_MS_MOST);
+    const templates = Array.from({ length: random.int(1, 3) }, () => drawTemplate(random, features, at));
     const count = random.weighted({ one: 6, few: 3, many: 1 });
     const jobs = { one: 1, few: random.int(2, 5), many: random.int(6, 25) }[count];
     const key = random.chance(0.1) ? `key-${random.int(1, 6)}` : null;

@@ -26,6 +26,8 @@ export type Invariant =
   | "rollup"
   | "armed"
   | "work-conserving"
+  | "handouts"
+  | "idle"
   | "ids"
   | "books"
   | "check"

@@ -15,6 +15,7 @@ const BACK_MS = 7_000;
 const FLUSH_MS = 370_000;
 /** A delivery may be under way, or wait for five minutes after a failure. */
 const DELIVERY_MS = 370_000;
+const IDLE_ALARMS = 60;
 
 /** What the checks below depend on; none of them comes to fail by time alone. */
 function standing({ host, model, ledger, queue }: Site): string {
@@ -56,16 +57,33 @@ export function checkArmed(site: Site): void {
   if (site.ledger.owes(site.queue) > 0)
     armedFor(now + DELIVERY_MS, "armed", () => "follow-up jobs are to be delivered");
   if (!model.paused) checkVisitors(site, now, armedFor);
+  if (!model.paused && site.delivery !== "push") checkStanding(site, now, armedFor);
+  checkIdle(site);
+}
+
+/** An hour in which the alarm changes no job has few of them. */
+function checkIdle({ host, model, clock }: Site): void {
+  const alarms = host.idleAlarms.filter((at) => at > clock.time - 3_600_000);
+  host.idleAlarms = alarms;
+  model.expect(
+    alarms.length <= IDLE_ALARMS,
+    "idle",
+    () => `${alarms.length} alarms in ${clock.time - alarms[0]!} ms, and no job changed`,
+  );
 }
 
 /** Somebody is on the way to ready work, or will be when the gate that closes it opens by itself. */
 function checkVisitors(
-  { model, readySince }: Site,
+  site: Site,
   now: number,
   armedFor: (due: number, invariant: Invariant, what: () => string) => void,
 ): void {
+  const { model, readySince } = site;
   const oldest = { short: Number.POSITIVE_INFINITY, long: Number.POSITIVE_INFINITY };
-  for (const { live } of model.ready) oldest[live!.channel] = Math.min(oldest[live!.channel], live!.rank);
+  const pushed = [...model.ready].filter(({ live }) => site.pushes(live!.task));
+  // The alarm looks how old they are before it hands them out.
+  const handed = [...model.living.values()].filter(({ live }) => live!.started_at === site.host.incarnation?.now);
+  for (const { live } of [...pushed, ...handed]) oldest[live!.channel] = Math.min(oldest[live!.channel], live!.rank);
   for (const channel of ["short", "long"] as const) {
     // Patience grows with the oldest job, and lasts until none is left.
     readySince[channel] =
@@ -75,7 +93,7 @@ function checkVisitors(
   const kindOf = ({ task, channel }: LiveRow): string => `${channel} ${task}`;
   const isOpen = ({ passages }: ModelJob): boolean => !passages.some((passage) => isClosed(passage, now));
   const open = new Set([...model.ready].filter(isOpen).map(({ live }) => kindOf(live!)));
-  for (const { live, passages } of model.ready) {
+  for (const { live, passages } of pushed) {
     const opens = opensAll(passages, now, new Map());
     // Who ends a job that holds the gate looks at it.
     if (opens === null) continue;
@@ -89,6 +107,24 @@ function checkVisitors(
       "work-conserving",
       () => `the ${live!.channel} job ${live!.seq}, ready since ${since}, may start at ${opens}`,
     );
+  }
+}
+
+/** Who stands ready is handed what a gate lets go when it opens by itself: nobody else looks at it. */
+function checkStanding(
+  { model, observer }: Site,
+  now: number,
+  armedFor: (due: number, invariant: Invariant, what: () => string) => void,
+): void {
+  const saved = dearest(model.ready);
+  const ready = observer.handouts.ready(now);
+  if (ready.length === 0) return;
+  for (const { live, passages } of model.ready) {
+    const opens = opensAll(passages, now, saved);
+    if (opens === null || live!.lapses > 0) continue;
+    const taker = ready.find(({ tasks }) => tasks === null || tasks.includes(live!.task));
+    if (!taker) continue;
+    armedFor(opens, "work-conserving", () => `job ${live!.seq} may go to ${taker.session} at ${opens}`);
   }
 }
 

@@ -1,8 +1,9 @@
 import { runSession } from "../../client/session.ts";
-import type { ExchangeInput, ExchangeReply, FollowUps, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
+import type { ExchangeInput, ExchangeReply, QueueRpc, Ticket, WireOutcome } from "../../client/wire.ts";
 import { readConfig } from "../../worker/config.ts";
 import { exchangeByRpc } from "../../worker/exchange.ts";
 import { KINDS } from "./demand.ts";
+import { Process } from "./process.ts";
 import type { Site } from "./site.ts";
 import { simTasks } from "./tasks.ts";
 
@@ -10,15 +11,14 @@ const TASKS = simTasks();
 const CONFIG = readConfig({ tasks: [...TASKS.values()], queues: { "*": {} } });
 
 /** One invocation of the consumer: the real loop, in a process that may die or freeze at any wait. */
-export class Consumer {
+export class Consumer extends Process {
   readonly id: string;
-  dead = false;
   over = false;
-  frozenUntil = 0;
   readonly #site: Site;
   readonly #ticket: Ticket;
 
   constructor(site: Site, id: string, ticket: Ticket) {
+    super(site.clock);
     this.#site = site;
     this.id = id;
     this.#ticket = ticket;
@@ -30,66 +30,35 @@ export class Consumer {
     await runSession(
       {
         id: this.id,
-        worker: { name: "consumer", runtime: "sim" },
+        worker: { name: "consumer", runtime: "sim", ...this.#site.named },
         claimForMs: 20_000,
         claimJobs: 2_000,
         stayMs: 14 * 60_000,
       },
       {
         tasks: TASKS,
-        env: { random: this.#site.random, sleep: (ms: number) => this.#sleep(ms) },
+        env: { random: this.#site.random, sleep: (ms: number) => this.sleep(ms) },
         maxResultBytes: 128 * 1024,
-        exchange: (request) => exchangeByRpc(stub, this.#ticket, request, CONFIG),
+        exchange: (request) => exchangeByRpc(stub, this.#ticket, request, CONFIG, () => clock.wall()),
         now: () => clock.wall(),
-        timer: (ms, fire) => this.#timer(ms, fire),
+        timer: (ms, fire) => this.timer(ms, fire),
         log: () => {},
       },
     );
     this.over = true;
   }
 
-  readonly #asked = new Map<string, FollowUps[] | undefined>();
-
-  /** What the handler asked for, the same however often its outcome is sent. */
-  #withFollowUps(outcome: WireOutcome): WireOutcome {
-    if (outcome.outcome !== "completed") return outcome;
-    const { random, features, ledger, queues, clock } = this.#site;
-    const attempt = `${outcome.seq}/${outcome.fence}`;
-    if (!this.#asked.has(attempt)) this.#asked.set(attempt, ledger.draw(random, features, queues, clock.wall()));
-    const enqueue = this.#asked.get(attempt);
-    return enqueue ? { ...outcome, enqueue } : outcome;
-  }
-
   #exchange(asked: ExchangeInput): Promise<ExchangeReply> {
     const site = this.#site;
-    const input = { ...asked, settle: asked.settle.map((outcome) => this.#withFollowUps(outcome)) };
+    const input = site.withFollowUps(asked);
     return this.#here(site.network.call(() => site.exchange(structuredClone(input))));
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#timer(ms, resolve);
-    });
-  }
-
-  /** A timer of this process: it does not fire while the process is frozen, and never when it is dead. */
-  #timer(ms: number, fire: () => void): () => void {
-    const { clock } = this.#site;
-    let cancel = (): void => {};
-    const ring = (): void => {
-      if (this.dead) return;
-      if (clock.time < this.frozenUntil) cancel = clock.in(this.frozenUntil - clock.time, ring);
-      else fire();
-    };
-    cancel = clock.in(ms, ring);
-    return () => cancel();
   }
 
   #here<Value>(answer: Promise<Value>): Promise<Value> {
     return new Promise((resolve, reject) => {
       answer.then(
-        (value) => this.#timer(0, () => resolve(value)),
-        (error) => this.#timer(0, () => reject(error)),
+        (value) => this.timer(0, () => resolve(value)),
+        (error) => this.timer(0, () => reject(error)),
       );
     });
   }

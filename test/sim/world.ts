@@ -1,3 +1,4 @@
+import type { Delivery } from "../../client/types.ts";
 import type { Parcel, ParcelReply } from "../../client/wire.ts";
 import { Clock } from "./clock.ts";
 import { drawFeatures, type Features } from "./features.ts";
@@ -9,7 +10,7 @@ import { Site } from "./site.ts";
 import { MIX, type Operation, Users } from "./users.ts";
 import { Violation } from "./violation.ts";
 import { checkArmed, checkHistory } from "./watch.ts";
-import { type Consumer, Rogue } from "./workers.ts";
+import { Rogue } from "./workers.ts";
 
 export interface WorldOptions {
   seed: number;
@@ -67,7 +68,11 @@ export class World {
       queues,
       deliver: (queue: string, parcels: Parcel[]) => this.#deliver(queue, parcels),
     };
-    this.sites = queues.map((queue) => new Site(queue, around, {}));
+    const deliveries = { push: 1, pull: 3, both: 4 } as const;
+    this.sites = queues.map((queue) => {
+      const delivery = features.remote ? random.weighted<Delivery>(deliveries) : "push";
+      return new Site(queue, around, {}, delivery);
+    });
     const [mail] = this.sites as [Site];
     this.#users = new Users(mail);
     this.#rogues = [new Rogue(mail, "rogue1"), new Rogue(mail, "rogue2")];
@@ -80,7 +85,10 @@ export class World {
     let violation: Violation | null = null;
     try {
       this.#act(this.#options.steps);
-      for (const site of this.sites) site.sweep();
+      for (const site of this.sites) {
+        site.sweep();
+        if (site.delivery !== "push") site.staff.open();
+      }
       await this.#live();
       for (const site of this.sites) await checkHistory(site);
       this.#check();
@@ -105,6 +113,7 @@ export class World {
       for (const site of this.sites) {
         site.model.time = this.clock.time;
         checkArmed(site);
+        site.observer.handouts.settled();
       }
       this.#check();
       if (this.#acting > 0) continue;
@@ -155,13 +164,18 @@ export class World {
           .act()
           .catch(() => {});
       case "evict":
-        return random.pick(this.sites).host.evict();
+        return this.#evict(random.pick(this.sites));
       case "crash":
-        for (const consumer of this.#consumers()) if (random.chance(0.4)) consumer.dead = true;
+        for (const { consumers, staff } of this.sites) {
+          for (const consumer of consumers) if (random.chance(0.4)) consumer.dead = true;
+          for (const worker of [...staff.workers]) if (random.chance(0.3)) staff.crash(worker);
+        }
         return;
       case "freeze":
-        for (const consumer of this.#consumers()) {
-          if (random.chance(0.5)) consumer.frozenUntil = clock.time + random.int(100, 80_000);
+        for (const { consumers, staff } of this.sites) {
+          for (const process of [...consumers, ...staff.workers]) {
+            if (random.chance(0.5)) process.frozenUntil = clock.time + random.int(100, 80_000);
+          }
         }
         return;
       case "skew":
@@ -172,8 +186,10 @@ export class World {
     }
   }
 
-  #consumers(): Consumer[] {
-    return this.sites.flatMap((site) => [...site.consumers]);
+  /** It sleeps, its sockets stay; or a deploy takes these too. */
+  #evict({ host, delivery }: Site): void {
+    host.evict();
+    if (delivery !== "push" && this.random.chance(0.3)) host.links.cutAll();
   }
 
   /** Faults stop, and nothing is closed any more. */
@@ -184,6 +200,7 @@ export class World {
       // A deploy without schedules.
       site.code = null;
       site.host.evict();
+      if (site.delivery !== "push") site.staff.calm();
       this.#open(site);
     }
   }

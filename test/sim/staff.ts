@@ -1,0 +1,66 @@
+import { defineTask } from "../../client/task.ts";
+import { RemoteWorker, type Terms } from "./remote.ts";
+import type { Site } from "./site.ts";
+import { simTasks } from "./tasks.ts";
+
+/** Of a queue that is done with faults: it runs what nobody else has a handler for. */
+const ALL = new Map([...simTasks(), ["nobody", defineTask({ name: "nobody" }).handler(() => "done after all")]]);
+
+/** The remote workers of a queue: they come, crash, stop, and come again. */
+export class Staff {
+  readonly workers = new Set<RemoteWorker>();
+  readonly #site: Site;
+  #hired = 0;
+  #calm = false;
+
+  constructor(site: Site) {
+    this.#site = site;
+  }
+
+  /** The first workers come. */
+  open(): void {
+    for (let i = this.#site.random.int(1, 3); i > 0; i--) this.#come();
+  }
+
+  /** From now on one stays for good that can do everything. */
+  calm(): void {
+    this.#calm = true;
+    this.#hire({ name: `w${++this.#hired}`, tasks: ALL, slots: 6, sockets: this.#site.random.chance(0.7) });
+  }
+
+  #come(): void {
+    const { random, clock } = this.#site;
+    clock.in(random.pick([0, 0, 2_000, 90_000]), () => {
+      if (this.#calm) return;
+      const tasks = random.chance(0.5) ? simTasks() : new Map([...simTasks()].filter(() => random.chance(0.6)));
+      if (tasks.size === 0) return this.#come();
+      const sockets = random.chance(0.8);
+      const worker = this.#hire({ name: `w${++this.#hired}`, tasks, slots: random.int(1, 8), sockets });
+      clock.in(random.int(1_000, random.pick([60_000, 1_800_000])), () => {
+        if (this.#calm || worker.dead) return;
+        worker.stop(random.pick([0, 0, 3_000, 30_000]));
+      });
+    });
+  }
+
+  #hire(terms: Terms): RemoteWorker {
+    const { note, model } = this.#site;
+    const worker = new RemoteWorker(this.#site, terms);
+    note(`${terms.name} comes with ${terms.slots} slots, ${terms.sockets ? "by socket" : "polling"}`);
+    this.workers.add(worker);
+    void worker
+      .run()
+      .catch((error) => model.fail("check", `worker ${terms.name} gave up: ${error}`))
+      .finally(() => this.#left(worker));
+    return worker;
+  }
+
+  crash(worker: RemoteWorker): void {
+    worker.crash();
+    this.#left(worker);
+  }
+
+  #left(worker: RemoteWorker): void {
+    if (this.workers.delete(worker) && !this.#calm) this.#come();
+  }
+}
