@@ -27,6 +27,8 @@ export function toText({ cursor, event }: Streamed<JobEvent | QueueEvent>): stri
 
 export const FIRST_TEXT = `retry: ${RETRY_MS}\n\n`;
 
+const ENCODER = new TextEncoder();
+
 /** What a test may shorten. */
 export interface Times {
   commentMs: number;
@@ -38,7 +40,6 @@ export function eventStream(
   socket: WebSocket,
   { commentMs, unreadMs }: Times = { commentMs: COMMENT_MS, unreadMs: UNREAD_MS },
 ): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
   let waiting = FIRST_TEXT;
   /** The reader waits for text. */
   let asked: (() => void) | null = null;
@@ -93,7 +94,7 @@ export function eventStream(
             asked = resolve;
           });
         }
-        if (waiting !== "") controller.enqueue(encoder.encode(waiting));
+        if (waiting !== "") controller.enqueue(ENCODER.encode(waiting));
         else {
           end(1000, "ended");
           controller.close();
