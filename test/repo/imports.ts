@@ -26,6 +26,12 @@ const WIRE_TYPES = ["client/types.ts", "client/wire.ts"];
 /** DESIGN 8, most special folder first: the first that a file lies in is its rule. */
 export const ARROWS: Arrow[] = [
   { folder: "client/", paths: ["client/"], packages: [] },
+  // The module that a user names is loaded here, and nowhere else.
+  {
+    folder: "cli/load.ts",
+    paths: ["cli/", "client/index.ts"],
+    packages: [...NODE, "<computed: pathToFileURL(file).href>"],
+  },
   { folder: "cli/", paths: ["cli/", "client/index.ts"], packages: NODE },
   { folder: "durable-objects/engine/", paths: ["durable-objects/engine/", ...WIRE_TYPES], packages: ["croner"] },
   { folder: "durable-objects/", paths: ["durable-objects/", ...WIRE_TYPES], packages: ["cloudflare:workers"] },
