@@ -13,7 +13,7 @@ import { type Held, type Session, setting } from "./books.ts";
 import { type Abilities, claim, claimable } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { areFollowUps, countFollowUps } from "./follow-ups.ts";
-import { fitAnswer, leaseTexts } from "./lease.ts";
+import { bytesOf, fitAnswer, leaseTexts } from "./lease.ts";
 import {
   BUSY_JOBS_PER_SECOND,
   ENQUEUE_JOBS_MAX,
@@ -64,7 +64,7 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   promoteDue(tx);
   // What does not fit this answer is granted again with the next.
   const regranted = fitAnswer(again, ({ bytes }) => bytes);
-  const room = claimable(tx, session, input.want - again.length);
+  const room = regranted.length < again.length ? 0 : claimable(tx, session, input.want - again.length);
   const claimed = room > 0 ? claim(tx, session, abilitiesOf(input), room) : [];
   const granted = [...regranted, ...claimed];
   const gathered = gather(tx, session, input, wants - again.length - granted.length + regranted.length);
@@ -72,7 +72,7 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
-  stand(tx, input, input.want - again.length - claimed.length);
+  stand(tx, input, input.want - again.length - claimed.length, bytesOf([...granted, ...gathered]));
   const retryInMs = granted.length < input.want ? comeBackInMs(tx, input) : null;
   noteVisit(tx, input, { full, retryInMs, gatherRoom: (input.gather?.want ?? 0) - gathered.length });
   return {

@@ -12,7 +12,7 @@ import { type Held, type Session, setting } from "./books.ts";
 import { claim, claimable, liveSessions } from "./claim.ts";
 import { promoteDue } from "./due.ts";
 import { closedBy } from "./gates.ts";
-import { leaseTexts } from "./lease.ts";
+import { bytesOf, leaseTexts } from "./lease.ts";
 import { CLAIM_BYTES, STEP_ROWS } from "./limits.ts";
 import { openGates } from "./lines.ts";
 import type { Effects, StandingWant, Tx } from "./ports.ts";
@@ -85,11 +85,12 @@ function giveRound(tx: Tx, given: Given, left: { jobs: number; bytes: number }):
     any = true;
     given.set(taker.session, [...(given.get(taker.session) ?? []), ...jobs]);
     left.jobs -= jobs.length;
-    left.bytes -= jobs.reduce((sum, { bytes }) => sum + bytes, 0);
+    const bytes = bytesOf(jobs);
+    left.bytes -= bytes;
     for (const { lane } of jobs) add(ready, lanes.get(lane)!.task, -1);
     // Of those that want as much, it is the last next time.
     standing.delete(taker.session);
-    standing.set(taker.session, { ...taker, want: taker.want - jobs.length });
+    standing.set(taker.session, { ...taker, want: taker.want - jobs.length, bytes: taker.bytes + bytes });
   }
   return any;
 }
@@ -130,7 +131,8 @@ function takersOf(tx: Tx, ready: Ready): StandingWant[] {
     return session ? session.leaseUntil > tx.now : placeLeft;
   };
   return [...standing.values()]
-    .filter((taker) => taker.want > 0 && mayHold(taker.session) && readyFor(ready, taker) > 0)
+    .filter(({ want, bytes }) => want > 0 && bytes < CLAIM_BYTES)
+    .filter((taker) => mayHold(taker.session) && readyFor(ready, taker) > 0)
     .sort((a, b) => b.want - a.want);
 }
 

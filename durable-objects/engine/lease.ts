@@ -17,6 +17,10 @@ export function fitAnswer<Item>(items: Item[], bytesOf: (item: Item) => number):
   return over < 0 ? items : items.slice(0, over);
 }
 
+export function bytesOf(jobs: { bytes: number }[]): number {
+  return jobs.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** Claimed jobs as `LeasedTuple`s in JSON text, joined by commas. What an answer may carry is more than one SQL value may hold. */
 export function leaseTexts(tx: Tx, jobs: { seq: number; bytes: number }[]): string {
   const parts = [...chunks(jobs, ({ bytes }) => bytes)].map((part) => {

@@ -44,6 +44,8 @@ export interface StandingWant {
   n: number;
   /** How many more jobs it has room for. */
   want: number;
+  /** About how much it was told since it spoke. Who has that much to read is handed no more. */
+  bytes: number;
   /** That it knows; null: any. */
   tasks: string[] | null;
   /** The worker's name. */

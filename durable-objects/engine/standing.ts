@@ -7,9 +7,9 @@
 import type { ExchangeInput } from "../../client/wire.ts";
 import type { StandingWant, Tx } from "./ports.ts";
 
-/** What stands after an exchange that wanted so many jobs more than it got. */
-export function standingWant({ session, n, worker }: ExchangeInput, want: number): StandingWant {
-  return { session, n, want: Math.max(0, want), tasks: worker.tasks ?? null, worker: worker.name };
+/** What stands after an exchange that wanted so many jobs more than it got, which take `bytes`. */
+export function standingWant({ session, n, worker }: ExchangeInput, want: number, bytes = 0): StandingWant {
+  return { session, n, want: Math.max(0, want), bytes, tasks: worker.tasks ?? null, worker: worker.name };
 }
 
 /** Whether a session can run jobs of a task. */
@@ -18,8 +18,8 @@ export function runs({ tasks }: Pick<StandingWant, "tasks">, task: string): bool
 }
 
 /** Notes what an exchange left wanting; one that does not stand takes back what stood. */
-export function stand(tx: Tx, input: ExchangeInput, want: number): void {
-  if (input.standing === true) tx.books.standing.set(input.session, standingWant(input, want));
+export function stand(tx: Tx, input: ExchangeInput, want: number, bytes: number): void {
+  if (input.standing === true) tx.books.standing.set(input.session, standingWant(input, want, bytes));
   else tx.books.standing.delete(input.session);
 }
 

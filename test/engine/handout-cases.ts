@@ -203,6 +203,29 @@ export const HANDOUT: Case[] = [
     },
   },
   {
+    name: "who was told much is handed no more until it has spoken, and others are; nothing spins meanwhile",
+    run(queue) {
+      used(queue);
+      queue.pushes = () => false;
+      const payload = JSON.stringify("x".repeat(512 * 1024));
+      const add = (count: number) => queue.add({}, count, { jobs: Array(count).fill([0, payload]) });
+      stand(queue, "s", 100);
+      const held: [number, number][] = [];
+      for (let i = 0; i < 12; i++) {
+        add(1);
+        held.push(...(handed(queue).s ?? []));
+      }
+      expect(held).toHaveLength(8);
+      queue.pass(0);
+      expect(queue.effects.wakeAt).toBeGreaterThan(queue.now);
+      add(20);
+      expect(queue.effects.handouts).toEqual([]);
+      held.push(...given(stand(queue, "s", 92, { holding: held })));
+      expect([held.length, shares(queue)]).toEqual([15, { s: 7 }]);
+      expect([given(stand(queue, "t", 9)).length, shares(queue)]).toEqual([7, { t: 2 }]);
+    },
+  },
+  {
     name: "no ticket and no alarm for a task that no Worker runs; beside it tickets for those that one does",
     run(queue) {
       queue.pushes = (task) => task === "light";
@@ -262,7 +285,7 @@ export const HANDOUT: Case[] = [
     run(queue) {
       const [seq] = queue.add({ delayMs: 1_000_000 });
       queue.pushes = () => false;
-      queue.sockets.set("idle", { session: "idle", n: 7, want: 0, tasks: ["mail"], worker: "w" });
+      queue.sockets.set("idle", { session: "idle", n: 7, want: 0, bytes: 0, tasks: ["mail"], worker: "w" });
       queue.restart();
       queue.now += 1_000_000;
       const gates = () => queue.read((tx) => explain(tx, seq!))!.gates;

@@ -144,7 +144,7 @@ export const STANDING: Case[] = [
   {
     name: "one that stood at a queue which nobody had used is handed its first job",
     run(queue) {
-      queue.sockets.set("s", { session: "s", n: 1, want: 1, tasks: null, worker: "w" });
+      queue.sockets.set("s", { session: "s", n: 1, want: 1, bytes: 0, tasks: null, worker: "w" });
       queue.add();
       expect(handed(queue)).toEqual({ s: [[1, 1]] });
       expect(queue.rows("SELECT worker, n FROM sessions")).toMatchObject([{ worker: "w", n: 1 }]);
