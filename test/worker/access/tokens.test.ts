@@ -1,5 +1,5 @@
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Page, TokenInfo } from "../../../client/types.ts";
 import { createRevocations } from "../../../worker/tokens/revocations.ts";
 import { answer, appWith, ask, db, deployed, migrated, problem, TOKEN } from "../api/support.ts";
@@ -249,9 +249,33 @@ describe("a revoked token", () => {
     const list = createRevocations(() => {});
     const startedAt = Date.now();
     const slow = list.isRevoked("a", () => new Promise(() => {}));
-    expect(await list.isRevoked("b", async () => ["b"])).toBe(false);
     expect(await slow).toBe(false);
     expect(Date.now() - startedAt).toBeLessThan(5_000);
+  });
+
+  it("comes through nowhere while the list is read: an isolate that is new, or was idle, does not go by what it has", async () => {
+    let clock = 1_000_000;
+    const inD1 = ["a"];
+    const list = createRevocations(
+      () => {},
+      () => clock,
+    );
+    const load = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      return [...inD1];
+    };
+    const both = (id: string) => Promise.all([list.isRevoked(id, load), list.isRevoked(id, load)]);
+    expect(await both("a")).toEqual([true, true]);
+    inD1.push("b");
+    clock += 3_600_000;
+    expect(await both("b")).toEqual([true, true]);
+    // One that was read half a minute ago will do while one request reads it anew.
+    clock += 30_000;
+    const never = vi.fn(load);
+    const reading = list.isRevoked("a", load);
+    expect(await list.isRevoked("a", never)).toBe(true);
+    expect(never).not.toHaveBeenCalled();
+    await reading;
   });
 });
 
