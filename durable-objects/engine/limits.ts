@@ -39,6 +39,8 @@ export const STREAM_JOBS = 100;
 export const STREAM_MS = SECOND;
 export const STREAM_EVENTS = 1_000;
 export const STREAM_BYTES = 256 * 1024;
+/** Each of so many; where more watch, they share what these would be told. */
+export const STREAM_WATCHERS = 10;
 /** The latest instant that a date can hold. */
 export const INSTANT_MAX = 8.64e15;
 

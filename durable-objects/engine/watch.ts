@@ -8,7 +8,7 @@ import type { QueueEvent, Reason, Streamed } from "../../client/types.ts";
 import { type Entry, type JobRecord, recordOf } from "../../client/wire.ts";
 import { eventsSince, type Seen, seenOf, type Told, toldOf } from "./events.ts";
 import { get } from "./inspect.ts";
-import { STREAM_BYTES, STREAM_EVENTS, STREAM_JOBS, STREAM_MS } from "./limits.ts";
+import { STREAM_BYTES, STREAM_EVENTS, STREAM_JOBS, STREAM_MS, STREAM_WATCHERS } from "./limits.ts";
 import type { Row, Tx } from "./ports.ts";
 import { countJobs } from "./tally.ts";
 
@@ -68,12 +68,14 @@ const PROGRESS: Touch = { state: false, progress: true, lines: 0 };
 export function touchedBy(watched: Watched | null, now: number, outboxId: number): Touched | null {
   if (!watched || (watched.queue === 0 && watched.jobs.size === 0)) return null;
   if (watched.lately.at + STREAM_MS <= now) watched.lately = { at: now, events: 0, bytes: 0, gap: false };
-  const room = watched.queue > 0 && hasRoom(watched.lately) ? STREAM_JOBS : 0;
+  const room = watched.queue > 0 && hasRoom(watched, 0) ? STREAM_JOBS : 0;
   return { jobs: new Map(), queue: false, room, more: false, outboxId };
 }
 
-function hasRoom({ events, bytes }: Watched["lately"]): boolean {
-  return events < STREAM_EVENTS && bytes < STREAM_BYTES;
+/** Whether another event, of so many bytes, may be told. It is sent to each: where many watch the queue, all are told less. */
+function hasRoom({ queue, lately: { events, bytes } }: Watched, more: number): boolean {
+  const share = Math.max(1, queue / STREAM_WATCHERS);
+  return events * share < STREAM_EVENTS && (bytes + more) * share <= STREAM_BYTES;
 }
 
 /** Jobs came into being, changed their state, ended or were deleted. */
@@ -154,7 +156,7 @@ function tellQueue(watched: Watched, { jobs, more }: Touched, seen: Map<number, 
   for (const [seq, touch] of jobs) {
     const job = seen.get(seq);
     const bytes = job ? bytesOf(job, touch) : 0;
-    if (told.length >= STREAM_JOBS || !hasRoom(lately) || lately.bytes + bytes > STREAM_BYTES) break;
+    if (told.length >= STREAM_JOBS || !hasRoom(watched, bytes)) break;
     left -= 1;
     if (!job) continue;
     const events = eventsSince(toldBefore(job, touch), job);

@@ -201,6 +201,23 @@ export const WATCH: Case[] = [
     },
   },
   {
+    name: "with many who watch, each is told less: what is sent in a second is bounded",
+    run(queue) {
+      const states = (): number => told(queue).filter((event) => event.includes("state")).length;
+      for (const [watchers, most] of [
+        [10, 100],
+        [40, 100],
+        [1_000, 8],
+        [30_000, 0],
+      ] as const) {
+        queue.now += 1_000;
+        queue.watched.queue = watchers;
+        queue.add({}, 200);
+        expect([watchers, states(), told(queue).includes("gap overflow")]).toEqual([watchers, most, true]);
+      }
+    },
+  },
+  {
     name: "a transaction that fails tells nobody",
     run(queue) {
       watch(queue, 1);
