@@ -66,7 +66,7 @@ export function eventStream(
   };
   const comments = setInterval(() => {
     // Whoever does not read gives no sign of life.
-    if (waiting !== "") return;
+    if (told || waiting !== "") return;
     socket.send("ping");
     say(":\n\n");
   }, commentMs);

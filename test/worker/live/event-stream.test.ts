@@ -15,7 +15,7 @@ function streamed(times: { commentMs?: number; unreadMs?: number } = {}) {
   const body = eventStream(socket, { commentMs: 60_000, unreadMs: 60_000, ...times });
   const tell = (cursor: string, note = "") =>
     object.send(JSON.stringify({ cursor, event: { event: "progress", id: "q:0:1", percent: null, note } }));
-  return { body, object, heard, closed, tell };
+  return { body, socket, object, heard, closed, tell };
 }
 
 it("comments, and gives the object signs of life, while nothing happens", async () => {
@@ -58,4 +58,17 @@ it("lets the object go when its reader goes in the middle", async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await until(() => closed.length === 1);
+});
+
+it("says nothing more to an object that has told all, while its reader is slow", async () => {
+  const { body, socket, object, tell } = streamed({ commentMs: 20 });
+  const said = vi.spyOn(socket, "send");
+  tell("1");
+  object.close(1000, "ended");
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  const reader = body.getReader();
+  await reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(said).not.toHaveBeenCalled();
+  expect(await reader.read()).toMatchObject({ done: true });
 });
