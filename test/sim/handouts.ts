@@ -27,9 +27,13 @@ export class Handouts {
   #incarnation: Incarnation | null = null;
   #stands = new Map<string, StandingWant>();
   /** What must leave the object in the turn of the latest transaction: `seq/fence`, and `cancel seq/fence`. */
+  #commits = 0;
+  #settled = "";
   readonly #untold = new Set<string>();
   /** Running jobs that are known to be cancelled. */
   #cancelled = new Set<string>();
+  /** What each session wants, by its exchanges and what it was given since. */
+  #wants = new Map<string, { n: number; want: number }>();
   /** The latest exchange of a session that came by no socket. */
   readonly #plain = new Map<string, number>();
   /** What the latest transaction handed out. */
@@ -55,6 +59,7 @@ export class Handouts {
     if (!this.#host.deps.remote) return this.#handed;
     this.#checkTold();
     this.#handed = new Set();
+    this.#commits += 1;
     this.#incarnation = incarnation;
     const round: Round = {
       cause,
@@ -80,7 +85,8 @@ export class Handouts {
     const model = this.#model;
     const own = ownOf(cause);
     const given = claimed.get(session)?.length ?? 0;
-    let most = stood.get(session)?.want.want;
+    const before = this.#wants.get(session) ?? stood.get(session)?.want;
+    let most = before?.want;
     if (own?.session === session && own.n === want.n) {
       const named = new Set([...own.holding.map(([seq]) => seq), ...own.settle.map(({ seq }) => seq)]);
       for (const { seq } of claimed.get(session) ?? []) named.add(seq);
@@ -89,10 +95,11 @@ export class Handouts {
       model.expect(own.standing === true, "handouts", () => `${session} stands, and has no socket`);
     } else if (own?.session === session && most === undefined) return;
     else {
-      const right = most !== undefined && stood.get(session)!.want.n === want.n;
+      const right = before?.n === want.n;
       model.expect(right, "handouts", () => `${session} #${want.n} stands, and its socket says otherwise`);
     }
     const wants = stands.get(session)!.want;
+    this.#wants.set(session, { n: want.n, want: (most ?? 0) - given });
     model.expect(
       wants === (most ?? 0) - given && wants >= 0,
       "handouts",
@@ -205,6 +212,9 @@ export class Handouts {
     const { incarnation, links } = this.#host;
     if (!incarnation || incarnation !== this.#incarnation) return;
     this.#checkTold();
+    const state = `${this.#commits} ${links.state}`;
+    if (state === this.#settled) return;
+    this.#settled = state;
     const stands = standingOf(incarnation);
     const kept = links.standing();
     const text = (want: StandingWant | undefined): string => JSON.stringify(want ?? null);

@@ -32,6 +32,8 @@ export class ServerEnd {
   pingedAt: Date | null = null;
   /** When anything came last. */
   heardAt = 0;
+  /** Grows with what is kept. */
+  version = 0;
   readonly #link: Link;
   #attachment = "null";
 
@@ -43,6 +45,7 @@ export class ServerEnd {
     const text = JSON.stringify(attachment);
     if (text.length > ATTACHMENT_CHARS) throw new Error(`An attachment of ${text.length} characters`);
     this.#attachment = text;
+    this.version += 1;
   }
 
   deserializeAttachment(): unknown {
@@ -222,6 +225,8 @@ export class Link {
 /** The connections to one object. They outlast it. */
 export class Links {
   readonly #links = new Set<Link>();
+  /** What was kept with an end when it was looked at last. */
+  readonly #looked = new WeakMap<ServerEnd, { version: number; want: StandingWant | null }>();
 
   add(link: Link): void {
     this.#links.add(link);
@@ -244,10 +249,26 @@ export class Links {
   standing(): Map<string, { want: StandingWant; heardAt: number }> {
     const found = new Map<string, { want: StandingWant; heardAt: number }>();
     for (const end of this.ends("worker")) {
-      const { standing: want } = (end.deserializeAttachment() ?? {}) as { standing?: StandingWant | null };
+      const want = this.#wantOf(end);
       if (want) found.set(want.session, { want, heardAt: end.heardAt });
     }
     return found;
+  }
+
+  /** Another text whenever another thing is kept with a socket. */
+  get state(): string {
+    return this.ends("worker")
+      .map(({ version }) => version)
+      .join();
+  }
+
+  #wantOf(end: ServerEnd): StandingWant | null {
+    const looked = this.#looked.get(end);
+    if (looked?.version === end.version) return looked.want;
+    const kept = (end.deserializeAttachment() ?? {}) as { standing?: StandingWant | null };
+    const want = kept.standing ?? null;
+    this.#looked.set(end, { version: end.version, want });
+    return want;
   }
 
   /** As the object sees them. */

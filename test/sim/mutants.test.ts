@@ -1,27 +1,7 @@
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import type { ExchangeInput } from "../../client/wire.ts";
-import { drawFeatures } from "./features.ts";
 import type { Hooks, Host } from "./host.ts";
-import type { Invariant } from "./violation.ts";
-import { World } from "./world.ts";
-
-const SEEDS = 40;
-const STEPS = 100;
-
-interface Mutant {
-  what: string;
-  /** Which guarantee must be seen to break. */
-  breaks: Invariant[];
-  /** What jobs ask for in these runs, by name. Absent: nothing that a core would not have. */
-  features?: string;
-  hooks?: () => Hooks;
-  prepare?: (world: World) => void;
-}
-
-/** Changes one statement of the engine; fails when the engine has no such statement any more. */
-function rewritten(find: string, replace: string): () => Hooks {
-  return () => ({ withoutBooks: true, sql: (query) => query.replace(find, replace) });
-}
+import { expectCaught, type Mutant, rewritten } from "./mutant.ts";
 
 function rowOf(host: Host, seq: number) {
   return host.storage.sql.exec("SELECT session, fence FROM jobs WHERE seq = ? AND session IS NOT NULL", seq)[0];
@@ -281,19 +261,4 @@ const MUTANTS: Mutant[] = [
   },
 ];
 
-it.each(MUTANTS)("catches $what", async ({ breaks, features = "none", hooks, prepare }) => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    const world = new World({
-      seed,
-      steps: STEPS,
-      features: drawFeatures(seed, features),
-      hooks: hooks?.() ?? {},
-      ...(prepare ? { prepare } : {}),
-    });
-    const { violation } = await world.run();
-    if (!violation) continue;
-    expect(breaks, violation.message).toContain(violation.invariant);
-    return;
-  }
-  expect.unreachable(`no violation in ${SEEDS} seeds`);
-});
+it.each(MUTANTS)("catches $what", expectCaught);
