@@ -15,6 +15,8 @@ export interface Grant {
   queues: string[] | null;
   /** Of the token, for people. */
   name: string | null;
+  /** The id of the token, whose sessions are its own; null or absent: the server's own token. */
+  token?: string | null;
 }
 
 /** The header that carries the `Grant` of an upgrade from Worker to object. */
@@ -55,6 +57,6 @@ export function writeGrant(grant: Grant): string {
 
 /** @throws {SyntaxError} when the header is absent or no JSON */
 export function readGrant(header: string | null): Grant {
-  const { tasks, queues, name } = JSON.parse(header ?? "") as Grant;
-  return { tasks: tasks ?? null, queues: queues ?? null, name: name ?? null };
+  const { tasks, queues, name, token } = JSON.parse(header ?? "") as Grant;
+  return { tasks: tasks ?? null, queues: queues ?? null, name: name ?? null, token: token ?? null };
 }

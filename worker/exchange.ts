@@ -25,8 +25,8 @@ export interface ExchangeVia {
   queue: string;
   partition: number;
   channel: Channel | null;
-  /** Tasks, and names and patterns of queues, that the worker's token names; null: any. */
-  may: { tasks: readonly string[] | null; queues: readonly string[] | null };
+  /** Tasks, and names and patterns of queues, that the worker's token names; null: any. `token`: as in `Grant`. */
+  may: { tasks: readonly string[] | null; queues: readonly string[] | null; token?: string | null };
   /** The session can be told what comes later. */
   standing: boolean;
   run(input: ExchangeInput): Promise<ExchangeReply>;
@@ -51,12 +51,18 @@ export async function exchange(
   if (!read.ok) return read;
   if (read.followUps.size > 0) await addFollowUps(config, via, read);
   const { input, foreign, wait } = read;
-  const reply = await via.run({ ...input, channel, ...(standing && { standing }) });
+  const session = sessionOf(may, input.session);
+  const reply = await via.run({ ...input, session, channel, ...(standing && { standing }) });
   if (!reply.ok) return reply;
   const response = toResponse(`${queue}:${partition}:`, reply, now());
   response.lost.push(...foreign.holding);
   for (const [id, fence] of foreign.settles) response.refused.push({ id, fence, code: "not_held" });
   return { ok: true, response, wait };
+}
+
+/** Ids of sessions are shown with the queue: who knows one speaks for it only with the token that it began with. */
+function sessionOf({ token }: ExchangeVia["may"], session: string): string {
+  return token ? `${token}/${session}` : session;
 }
 
 /** The same for a consumer, which may do anything. Throws when the object cannot be reached, or refuses the exchange. */

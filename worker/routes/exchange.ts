@@ -55,8 +55,8 @@ export function refuseWorkers({ config }: Services, queue: string): Refused | nu
 
 /** What the caller's token lets it do as a worker. */
 export function grantOf({ caller }: Services): Grant {
-  const { tasks, queues, name } = caller;
-  return { tasks: tasks && [...tasks], queues: queues && [...queues], name };
+  const { tasks, queues, name, tokenId } = caller;
+  return { tasks: tasks && [...tasks], queues: queues && [...queues], name, token: tokenId };
 }
 
 /** Opens a socket for a worker at the queue's object; null where it takes none. */
