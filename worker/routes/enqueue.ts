@@ -102,8 +102,11 @@ async function resolve(
   return resolved.ok ? (refuseQueue(caller, resolved.queue) ?? resolved) : resolved;
 }
 
-function rateOf({ tokenId, rate }: Caller): Pick<EnqueueInput, "caller"> {
-  return tokenId === null || rate === null ? {} : { caller: { id: tokenId, rate } };
+/** Counted for the actor: a page that gets itself another token has no more than with the first. */
+function rateOf({ actor, rate }: Caller): Pick<EnqueueInput, "caller"> {
+  if (rate === null) return {};
+  const { limit, perMs, burst } = rate;
+  return { caller: { id: JSON.stringify([actor, limit, perMs, burst]), rate } };
 }
 
 type Ask = Pick<ResolveInput, "queue" | "jobs" | "single">;
@@ -155,10 +158,12 @@ function readKeys(
   { request, bytes, caller }: Call<unknown, unknown, unknown>,
   pathQueue: string | null,
 ): Keys | Refused {
-  const requestId = request.headers.get("millrace-request-id");
-  if (requestId !== null && !/^[A-Za-z0-9_-]{1,64}$/.test(requestId)) {
+  const given = request.headers.get("millrace-request-id");
+  if (given !== null && !/^[A-Za-z0-9_-]{1,64}$/.test(given)) {
     return refuse("invalid_request", "Millrace-Request-Id is 1 to 64 of letters, digits, _ and -.");
   }
+  // Nobody is answered with another's jobs.
+  const requestId = given === null || caller.tokenId === null ? given : `${caller.tokenId}/${given}`;
   const key = request.headers.get("idempotency-key");
   if (key === null) return { ok: true, requestId, idempotency: async () => null };
   if (key.length < 1 || key.length > 255) {
