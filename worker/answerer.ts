@@ -70,11 +70,14 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (before) return before;
     const { method, path } = c.req;
     const open = route.roles.length === 0;
+    const over = Promise.withResolvers<void>();
     let caller: Caller | null = null;
     let answer: Answer;
     try {
       const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(c.env));
       if (known.ok) ({ caller } = known);
+      // Whoever hangs up does not keep a change from being noted.
+      if (caller && !open && isAudited({ caller, route, method, status: 200 })) keepAlive(c, over.promise);
       const barred = known.ok && !open ? refuseRole(known.caller, route.roles, `${method} ${path}`) : null;
       answer = known.ok ? (barred ?? (await run(servicesOf(c, requestId, known.caller)))) : known;
     } catch (error) {
@@ -86,9 +89,11 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (!answer.ok) refused.set(answer.code, (refused.get(answer.code) ?? 0) + 1);
     const response = toResponse(answer, { "x-request-id": requestId, ...corsHeaders(cors, c.req.raw) });
     const answered = { caller: caller ?? NOBODY, route, method, path, status: response.status, requestId };
-    if (caller === null || open || !isAudited(answered)) return response;
-    const noted = noteInAudit(answered, () => deps.history(c.env).audit, log);
-    if (!keepAlive(c, noted)) await noted;
+    if (caller !== null && !open && isAudited(answered)) {
+      const noted = noteInAudit(answered, () => deps.history(c.env).audit, log);
+      if (!keepAlive(c, noted)) await noted;
+    }
+    over.resolve();
     return response;
   };
 }

@@ -21,15 +21,17 @@ export interface Answered {
 }
 
 /**
- * Changes that were made, and those that were refused to somebody who may not.
+ * Changes that were made, perhaps in part (5xx), and those that were refused to somebody who may not.
  *
  * Not what producers and workers do all day. Nor what is enqueued with the token that the server was configured with:
  * a row for each would cost as much as the jobs.
  */
-export function isAudited({ caller, route: { roles }, method, status }: Answered): boolean {
-  if (method === "GET" || method === "HEAD" || (status >= 400 && status !== 403)) return false;
-  if (caller.role === "producer" || caller.role === "worker" || roles.includes("worker")) return false;
-  return caller.tokenId !== null || !roles.includes("producer");
+export function isAudited(answered: Pick<Answered, "caller" | "route" | "method" | "status">): boolean {
+  const { caller, route, method, status } = answered;
+  if (method === "GET" || method === "HEAD" || (status >= 400 && status < 500 && status !== 403)) return false;
+  if (caller.role === "producer" || caller.role === "worker") return false;
+  if (route.roles.includes("worker") && status !== 403) return false;
+  return caller.tokenId !== null || !route.roles.includes("producer");
 }
 
 /** Notes it. Never rejects: what cannot be noted is in the Worker's log. */
