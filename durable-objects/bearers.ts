@@ -19,11 +19,15 @@ const UNTIL = "until ";
 
 export const bearerTag = (id: string): string => `token ${id}`;
 
-/** @throws {SyntaxError} when the header is there and no JSON */
-export function bearerTags(header: string | null): string[] {
+/**
+ * The tags of a socket, which is valid no longer than until `most`.
+ *
+ * @throws {SyntaxError} when the header is there and no JSON
+ */
+export function bearerTags(header: string | null, most: number = Number.POSITIVE_INFINITY): string[] {
   if (header === null) return [];
   const { id, until } = JSON.parse(header) as Bearer;
-  return [bearerTag(id), UNTIL + until];
+  return [bearerTag(id), UNTIL + Math.min(until, most)];
 }
 
 /** When the token of a socket with these tags expires. */

@@ -49,6 +49,8 @@ export interface QueueObjectOptions<Env> {
   log: ShellPorts["log"];
 }
 
+/** Who revokes a token does not find the sockets at a queue that is not registered: they end, and may come again. */
+const UNKNOWN_FOR_MS = 60_000;
 /** The close code of a connection that broke (RFC 6455). */
 const BROKEN = 1006;
 
@@ -83,7 +85,9 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   /** Upgrades of the Worker, which has looked who asks: `/connect` of a remote worker, `/watch`. Nobody else can reach an object. */
   override fetch(request: Request) {
     if (request.headers.get("upgrade") !== "websocket") return new Response("A WebSocket is needed", { status: 426 });
-    return this.#sockets.borneBy(bearerTags(request.headers.get(BEARER_HEADER)), () => this.#admit(request));
+    const registered = this.#shell.look(({ books }) => books.registered) ?? false;
+    const most = registered ? Number.POSITIVE_INFINITY : Date.now() + UNKNOWN_FOR_MS;
+    return this.#sockets.borneBy(bearerTags(request.headers.get(BEARER_HEADER), most), () => this.#admit(request));
   }
   #admit({ url, headers }: Request): Response {
     const { pathname, searchParams } = new URL(url);
