@@ -1,0 +1,136 @@
+import { runInDurableObject } from "cloudflare:test";
+import { expect, it } from "vitest";
+import type { AuditEntry, EnqueuedJob, ExchangeResponse, Page } from "../../../client/types.ts";
+import { validUntil } from "../../../durable-objects/bearers.ts";
+import { createApp } from "../../../worker/app.ts";
+import { readConfig } from "../../../worker/config.ts";
+import {
+  answer,
+  appWith,
+  ask,
+  CONFIG,
+  DEPS,
+  enqueue,
+  getJob,
+  jobsIn,
+  migrated,
+  stubOf,
+  TOKEN,
+} from "../api/support.ts";
+import { askAs, made } from "./support.ts";
+
+migrated();
+
+const config = readConfig({ ...CONFIG, queues: { ...CONFIG.queues, "q-*": { delivery: "both" } } });
+const fetch = appWith({ config });
+
+const exchangeAs = async (token: string, queue: string, said: object): Promise<ExchangeResponse> => {
+  const body = { worker: { name: "w", runtime: "test" }, holding: [], want: 0, ...said };
+  return answer(await askAs(token, `/v1/queues/${queue}/exchange`, { body, fetch }));
+};
+
+it("a worker's session is its token's: nobody else settles its jobs, or is given them, by its id", async () => {
+  const { id } = await enqueue("q-att-1", { task: "any", payload: "not for others" });
+  const [wide, narrow] = [await made({ role: "worker" }), await made({ role: "worker", tasks: ["tuned"] })];
+  const session = "s-known-by-GET-queues";
+  const { jobs } = await exchangeAs(wide.token, "q-att-1", { session, n: 1, want: 1 });
+  expect(jobs.map((job) => job.id)).toEqual([id]);
+  const fence = jobs[0]!.fence;
+  const held = await exchangeAs(narrow.token, "q-att-1", { session, n: 7, want: 1 });
+  expect(held.jobs).toEqual([]);
+  const settle = [{ id, fence, outcome: "completed", result: "forged" }];
+  const settled = await exchangeAs(narrow.token, "q-att-1", { session, n: 8, settle });
+  expect(settled.refused).toEqual([{ id, fence, code: "not_held" }]);
+  const root = await exchangeAs(TOKEN, "q-att-1", { session, n: 9, settle });
+  expect(root.refused).toEqual([{ id, fence, code: "not_held" }]);
+  const { webSocket } = await askAs(narrow.token, "/v1/queues/q-att-1/connect", {
+    fetch,
+    headers: { upgrade: "websocket" },
+  });
+  const told = new Promise<string>((resolve) =>
+    webSocket!.addEventListener("message", ({ data }) => resolve(`${data}`)),
+  );
+  webSocket!.accept();
+  const said = { session, n: 10, worker: { name: "w", runtime: "test" }, holding: [], want: 1, settle };
+  webSocket!.send(JSON.stringify(said));
+  expect(JSON.parse(await told)).toMatchObject({ type: "answer", jobs: [], refused: [{ id, code: "not_held" }] });
+  webSocket!.close();
+  expect((await getJob(id)).state).toBe("running");
+  expect((await exchangeAs(wide.token, "q-att-1", { session, n: 2, settle })).refused).toEqual([]);
+  expect((await getJob(id)).state).toBe("completed");
+});
+
+it("a request id is its token's: nobody answers for another's enqueue, or swallows it", async () => {
+  const [one, other] = [await made({ role: "producer" }), await made({ role: "producer" })];
+  const enqueueAs = async (token: string, headers = { "millrace-request-id": "order-17" }) =>
+    answer<EnqueuedJob>(await askAs(token, "/v1/queues/q-att-2/jobs", { body: { task: "any" }, headers }), 201);
+  const mine = await enqueueAs(one.token);
+  expect((await enqueueAs(one.token)).id).toBe(mine.id);
+  expect((await enqueueAs(other.token)).id).not.toBe(mine.id);
+  expect((await enqueueAs(TOKEN)).id).not.toBe(mine.id);
+  expect(await jobsIn("q-att-2")).toBe(3);
+});
+
+it("a fresh token of the same actor has the rate of the one before, and takes none of another's", async () => {
+  const rate = { limit: 2, per: "1m" } as const;
+  const post = async (token: string) =>
+    (await askAs(token, "/v1/queues/q-att-3/jobs", { body: { jobs: [{ task: "any" }, { task: "any" }] } })).status;
+  const asked = { role: "producer", actor: "u-7", rate } as const;
+  expect(await post((await made(asked)).token)).toBe(201);
+  expect(await post((await made(asked)).token)).toBe(429);
+  expect(await post((await made({ ...asked, actor: "u-8" })).token)).toBe(201);
+  // What the page may says nothing about the shop, whose tokens have a rate of their own.
+  expect(await post((await made({ ...asked, rate: { limit: 100, per: "1m" } })).token)).toBe(201);
+});
+
+it("a socket at a queue that no revocation finds yet is valid for a minute, and then opened again", async () => {
+  const { token } = await made({ role: "worker" });
+  const untilOf = () =>
+    runInDurableObject(stubOf("q-att-4") as unknown as DurableObjectStub, (_object, state) =>
+      state.getWebSockets("worker").map((socket) => validUntil(state.getTags(socket)) - Date.now()),
+    );
+  const connect = async () => {
+    const headers = { upgrade: "websocket" };
+    const { webSocket } = await askAs(token, "/v1/queues/q-att-4/connect", { fetch, headers });
+    webSocket!.accept();
+    return webSocket!;
+  };
+  const early = await connect();
+  const [leftMs] = await untilOf();
+  expect(leftMs).toBeLessThanOrEqual(60_000);
+  expect(leftMs).toBeGreaterThan(50_000);
+  await enqueue("q-att-4", { task: "any" });
+  const later = await connect();
+  expect(Math.max(...(await untilOf()))).toBeGreaterThan(86_400_000);
+  for (const socket of [early, later]) socket.close();
+});
+
+it("a change is noted though the caller hangs up before it is answered", async () => {
+  const { token } = await made({ role: "operator", name: "Eve" });
+  const waited: Promise<unknown>[] = [];
+  let waitedBefore = -1;
+  const stub = (env: unknown, queue: string) => {
+    waitedBefore = waited.length;
+    return DEPS.stub(env, queue);
+  };
+  const app = createApp({ ...DEPS, stub });
+  const ctx = { waitUntil: (work: Promise<unknown>) => waited.push(work), passThroughOnException() {}, props: {} };
+  const headers = { authorization: `Bearer ${token}` };
+  const pause = new Request("https://millrace.test/v1/queues/q-att-5/pause", { method: "POST", headers });
+  expect((await app.fetch(pause, {}, ctx as unknown as ExecutionContext)).status).toBe(200);
+  expect(waitedBefore).toBe(1);
+  await Promise.all(waited);
+  expect(await latest()).toMatchObject({ who: "Eve", action: "POST /v1/queues/q-att-5/pause" });
+});
+
+it("a change that broke off midway is noted, and what a viewer tried as a worker", async () => {
+  const broken = () => ({ ...stubOf("q-att-6"), pause: () => Promise.reject(new Error("broke off")) });
+  const { status } = await ask("/v1/queues/q-att-6/pause", { method: "POST", fetch: appWith({ stub: broken }) });
+  expect(status).toBe(500);
+  expect(await latest()).toMatchObject({ who: "admin", action: "POST /v1/queues/q-att-6/pause", status: 500 });
+  const { token } = await made({ role: "viewer", name: "Bob" });
+  expect((await askAs(token, "/v1/queues/q-att-6/exchange", { body: {}, fetch })).status).toBe(403);
+  expect(await latest()).toMatchObject({ who: "Bob", action: "POST /v1/queues/q-att-6/exchange", status: 403 });
+});
+
+const latest = async () => (await answer<Page<AuditEntry>>(await ask("/v1/audit?limit=1"))).items[0];
