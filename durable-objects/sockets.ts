@@ -31,10 +31,11 @@ export type SocketHost = Pick<
   | "getWebSocketAutoResponseTimestamp"
 >;
 
-/** Close codes of the object. 1008: it sent what cannot be read, again and again. */
+/** Close codes of the object. 1008: it sent what cannot be read, again and again. 1013: it is told the rest when it comes again. */
 export const CLOSE = {
   refused: 1008,
   broken: 1011,
+  later: 1013,
   replaced: 4000,
   unauthorized: 4001,
   deleted: 4004,

@@ -23,8 +23,12 @@ interface Kept {
 /** What is to be said to all who have been told as much, and how far they are then. */
 interface Frames {
   texts: string[];
+  chars: number;
   cursor: string | null;
 }
+
+/** What is sent waits in memory. With one change so much is sent at once; who is left out is closed, and comes again. */
+const TOLD_CHARS = 16 * 2 ** 20;
 
 type Look = <Result>(look: (tx: Tx) => Result) => Result | null;
 
@@ -53,10 +57,11 @@ export class Watchers implements WatcherPort {
   }
 
   tell({ jobs, queue }: Changes): void {
+    const room = { chars: TOLD_CHARS };
     try {
       for (const [seq, seen] of jobs) {
         const frames = new Map<string | null, Frames>();
-        for (const socket of this.#sockets.tagged(tagOf(seq))) this.#tellJob(socket, seq, seen, frames);
+        for (const socket of this.#sockets.tagged(tagOf(seq))) this.#tellJob(socket, seq, seen, frames, room);
       }
       if (queue.length === 0) return;
       const texts = queue.map((event) => JSON.stringify(event));
@@ -81,7 +86,7 @@ export class Watchers implements WatcherPort {
     const kept: Kept = { kind: "watcher", job: seq, cursor: after };
     return this.#sockets.accept({ ...kept }, [tagOf(seq)], (socket) => {
       this.#count(seq, 1);
-      this.#tellJob(socket, seq, seen, new Map());
+      this.#tellJob(socket, seq, seen, new Map(), { chars: TOLD_CHARS });
     });
   }
 
@@ -98,7 +103,13 @@ export class Watchers implements WatcherPort {
     });
   }
 
-  #tellJob(socket: WebSocket, seq: number, seen: Seen | null, known: Map<string | null, Frames>): void {
+  #tellJob(
+    socket: WebSocket,
+    seq: number,
+    seen: Seen | null,
+    known: Map<string | null, Frames>,
+    room: { chars: number },
+  ): void {
     if (!seen) {
       this.#end(socket, seq, CLOSE.deleted, "deleted");
       return;
@@ -106,6 +117,11 @@ export class Watchers implements WatcherPort {
     const { cursor } = keptOf(socket)!;
     const frames = known.get(cursor) ?? framesSince(cursor, seen);
     known.set(cursor, frames);
+    room.chars -= frames.chars;
+    if (room.chars < 0) {
+      this.#end(socket, seq, CLOSE.later, "too much at once: come again");
+      return;
+    }
     if (!this.#send(socket, seq, frames.texts)) return;
     if (hasEnded(seen.state)) this.#end(socket, seq, 1000, "ended");
     else if (frames.cursor !== cursor) {
@@ -137,7 +153,9 @@ export class Watchers implements WatcherPort {
 
 function framesSince(cursor: string | null, seen: Seen): Frames {
   const events = eventsSince(cursor === null ? null : readCursor(cursor), seen);
-  return { texts: events.map((event) => JSON.stringify(event)), cursor: events.at(-1)?.cursor ?? cursor };
+  const texts = events.map((event) => JSON.stringify(event));
+  const chars = texts.reduce((sum, { length }) => sum + length, 0);
+  return { texts, chars, cursor: events.at(-1)?.cursor ?? cursor };
 }
 
 function keptOf(socket: WebSocket): (Attachment & Kept) | null {

@@ -149,6 +149,28 @@ describe("a job's watcher", () => {
   });
 });
 
+describe("a large result", () => {
+  it("is told to as many as memory allows at once: the others are closed, and told when they come again", async () => {
+    const stub = queueObject();
+    faults.history.write = () => Promise.reject(new Error("D1 is down"));
+    await enqueue(stub);
+    const all = await Promise.all(Array.from({ length: 40 }, () => watch(stub, "job=1")));
+    const result = JSON.stringify("x".repeat(800_000));
+    const { exchange } = worker(stub);
+    await exchange({ want: 1 });
+    await exchange({ settle: [{ seq: 1, fence: 1, outcome: "completed", result }] });
+    await until(() => all.every(({ closed }) => closed !== null));
+    const later = all.filter(({ closed }) => closed![0] === 1013);
+    expect(all.length - later.length).toBe(20);
+    expect(later.every(({ told }) => inShort(told.at(-1)!) === "state running")).toBe(true);
+    const [one] = later;
+    const again = await watch(stub, `job=1&after=${one!.told.at(-1)!.cursor}`);
+    await until(() => again.closed !== null);
+    expect([again.told.map(inShort), again.closed![0]]).toEqual([["state completed", "result completed"], 1000]);
+    expect(await watchers(stub)).toBe(0);
+  });
+});
+
 describe("a queue's watcher", () => {
   it("is told of all its jobs, and how many there are", async () => {
     const clock = stopClock();
