@@ -57,9 +57,8 @@ export class RemoteWorker extends Process {
   }
 
   /** Resolves when it has stopped. */
-  async run(): Promise<void> {
-    await this.#stay.run();
-    for (const link of this.#links) link.cut(true);
+  run(): Promise<void> {
+    return this.#stay.run();
   }
 
   /** Claims no more, and is gone soon after `ms`. */

@@ -23,9 +23,10 @@ export class Staff {
     for (let i = this.#site.random.int(1, 3); i > 0; i--) this.#come();
   }
 
-  /** From now on one stays for good that can do everything. */
+  /** From now on one stays for good that can do everything; the others leave. */
   calm(): void {
     this.#calm = true;
+    for (const worker of this.workers) worker.stop(30_000);
     this.hire({ name: `w${++this.#hired}`, tasks: ALL, slots: 6, sockets: this.#site.random.chance(0.7) });
   }
 
