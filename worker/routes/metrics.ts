@@ -163,7 +163,9 @@ function write(queues: RegisteredQueue[], described: Map<string, QueueDescriptio
   for (const [name, type, help, of] of METRICS) {
     head(name, type, help);
     for (const [queue, description] of described) {
-      for (const [more, value] of of(description)) lines.push(`${name}${labels({ queue, ...more })} ${value}`);
+      // For some minutes of a deployment the object may be of the version before, which counts less.
+      for (const [more, value] of of(description).filter(([, value]) => Number.isFinite(value)))
+        lines.push(`${name}${labels({ queue, ...more })} ${value}`);
     }
   }
   for (const kind of ["run", "wait"] as const) {

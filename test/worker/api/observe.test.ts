@@ -117,6 +117,22 @@ describe("GET /metrics", () => {
     expect(text).toContain("millrace_queues_unread 1\n");
     expect(text).not.toContain('millrace_jobs{queue="q-metrics"');
   });
+
+  it("leaves out what an object of the version before does not count", async () => {
+    const fetch = appWith({
+      stub: (env, queue) => ({
+        ...DEPS.stub(env, queue),
+        async describe() {
+          const { sockets: _, ...described } = (await DEPS.stub(env, queue).describe())!;
+          const { handouts: _handouts, framesRefused: _frames, ...metrics } = described.metrics;
+          return { ...described, metrics: metrics as typeof described.metrics };
+        },
+      }),
+    });
+    const text = await (await ask("/metrics", { fetch })).text();
+    expect(text).toContain('millrace_enqueued_total{queue="q-metrics"}');
+    expect(text).not.toMatch(/undefined|NaN/);
+  });
 });
 
 describe("GET /healthz", () => {
