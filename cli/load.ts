@@ -5,9 +5,13 @@
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { RunsIn } from "../client/index.ts";
 import { UsageError } from "./options.ts";
+
+/** What stands here in a stack is the command itself. */
+const HERE = new URL(".", import.meta.url).href;
 
 type Env = { [name: string]: string | undefined };
 
@@ -34,7 +38,16 @@ async function importModule(path: string, file: string): Promise<{ [name: string
   try {
     return await import(pathToFileURL(file).href);
   } catch (error) {
-    const what = error instanceof Error ? `${error.name}: ${error.message.split("\n")[0]}` : String(error);
-    throw new Error(`The module ${path} could not be loaded: ${what}`);
+    throw new Error(`The module ${path} could not be loaded: ${reasonOf(error)}`);
   }
+}
+
+function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const what = `${thrown.name}: ${thrown.message.split("\n")[0]}`;
+  if ((thrown as { code?: unknown }).code === "ERR_UNKNOWN_FILE_EXTENSION") {
+    return `${what}. Node ${process.versions.node} runs no TypeScript: use Node 22.18 or newer, or Deno, or compile it.`;
+  }
+  const [at] = /file:\/\/\S+?:\d+/.exec(thrown.stack ?? "") ?? [];
+  return at === undefined || at.startsWith(HERE) ? what : `${what}, at ${at}`;
 }

@@ -103,13 +103,21 @@ async function tryOnce(fetch: Fetch, base: string, token: string | undefined, ca
     call.signal?.throwIfAborted();
     const [code, why]: [ClientErrorCode, string] = stop.signal.aborted
       ? ["timeout", `within ${answerInMs} ms`]
-      : ["network", cause instanceof Error ? cause.message : String(cause)];
+      : ["network", reasonOf(cause)];
     const error = new MillraceError(`${what}: no answer: ${why}`, { code, retryable: true, cause });
     return { ok: false, error, retryAfterMs: 0 };
   } finally {
     clearTimeout(timer);
     call.signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** A `fetch` of Node says only that it failed: the address that refuses, or the wrong scheme, is one deeper. */
+function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const { code, message } = (thrown.cause ?? {}) as { code?: unknown; message?: unknown };
+  const deeper = code ?? message;
+  return deeper ? `${thrown.message}: ${deeper}` : thrown.message;
 }
 
 function rejectionOf(signal: AbortSignal): Promise<never> {

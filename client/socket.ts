@@ -98,7 +98,7 @@ export class Socket {
       this.#socket.addEventListener("error", () => refuse("the handshake failed"));
       this.#socket.addEventListener("close", ({ code, reason }) => {
         refuse("the handshake failed");
-        this.#end(reason ? `${code}, ${reason}` : `${code}`);
+        this.#end(`closed with ${reason ? `${code}, ${reason}` : code}`);
       });
     });
   }

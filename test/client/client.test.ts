@@ -113,6 +113,19 @@ it("reaches an app in the same process through an injected fetch", async () => {
   expect(seen).toEqual(['POST http://millrace/base/v1/jobs {"task":"x","payload":{"a":1}}']);
 });
 
+it("says why no answer came, also where fetch says only that it failed", async () => {
+  const cause = Object.assign(new Error("long words"), { code: "ECONNREFUSED" });
+  for (const [thrown, why] of [
+    [new TypeError("fetch failed", { cause }), "fetch failed: ECONNREFUSED"],
+    [new TypeError("fetch failed", { cause: new Error("no such host") }), "fetch failed: no such host"],
+    [new TypeError("Load failed"), "Load failed"],
+  ] as const) {
+    const client = createClient({ url: "http://millrace", retryFor: "0s", fetch: () => Promise.reject(thrown) });
+    const asked = client.job("q:0:1").get();
+    await expect(asked).rejects.toThrow(new RegExp(`^GET http://millrace/v1/jobs/q:0:1: no answer: ${why}$`));
+  }
+});
+
 it("gives up on an app in the same process that ignores the signal", async () => {
   const client = createClient({ url: "http://millrace", fetch: () => new Promise<Response>(() => {}) });
   const gone = new Error("gone");
