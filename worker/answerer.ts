@@ -77,7 +77,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
       const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(c.env));
       if (known.ok) ({ caller } = known);
       // Whoever hangs up does not keep a change from being noted.
-      if (caller && !open && isAudited({ caller, route, method, status: 200 })) keepAlive(c, over.promise);
+      if (caller && isAudited({ caller, route, method, status: 200 })) keepAlive(c, over.promise);
       const barred = known.ok && !open ? refuseRole(known.caller, route.roles, `${method} ${path}`) : null;
       answer = known.ok ? (barred ?? (await run(servicesOf(c, requestId, known.caller)))) : known;
     } catch (error) {
@@ -88,11 +88,9 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (tookMs > SLOW_MS && !isHeld(answer)) log("warn", "request_slow", { requestId, method, path, tookMs });
     if (!answer.ok) refused.set(answer.code, (refused.get(answer.code) ?? 0) + 1);
     const response = toResponse(answer, { "x-request-id": requestId, ...corsHeaders(cors, c.req.raw) });
-    const answered = { caller: caller ?? NOBODY, route, method, path, status: response.status, requestId };
-    if (caller !== null && !open && isAudited(answered)) {
-      const noted = noteInAudit(answered, () => deps.history(c.env).audit, log);
-      if (!keepAlive(c, noted)) await noted;
-    }
+    const answered = caller && { caller, route, method, path, status: response.status, requestId };
+    const store = () => deps.history(c.env).audit;
+    if (answered && isAudited(answered)) await leave(c, noteInAudit(answered, store, log));
     over.resolve();
     return response;
   };
@@ -112,6 +110,11 @@ function keepAlive<Env>(c: Ctx<Env>, work: Promise<void>): boolean {
   } catch {
     return false;
   }
+}
+
+/** Leaves work to go on after the answer, or awaits it where nothing does. */
+async function leave<Env>(c: Ctx<Env>, work: Promise<void>): Promise<void> {
+  if (!keepAlive(c, work)) await work;
 }
 
 /** The caller asked for it to take long. */

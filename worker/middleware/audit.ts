@@ -29,7 +29,7 @@ export interface Answered {
 export function isAudited(answered: Pick<Answered, "caller" | "route" | "method" | "status">): boolean {
   const { caller, route, method, status } = answered;
   if (method === "GET" || method === "HEAD" || (status >= 400 && status < 500 && status !== 403)) return false;
-  if (caller.role === "producer" || caller.role === "worker") return false;
+  if (caller.role === "producer" || caller.role === "worker" || route.roles.length === 0) return false;
   if (route.roles.includes("worker") && status !== 403) return false;
   return caller.tokenId !== null || !route.roles.includes("producer");
 }
