@@ -138,11 +138,18 @@ function gather(tx: Tx, session: Session, input: ExchangeInput, most: number): H
 function settleAll(tx: Tx, session: Session, outcomes: WireOutcome[], logs: NewLogs): Refused[] {
   const refused: Refused[] = [];
   const accepted = new Map<number, WireOutcome>();
+  const isHeld = ({ seq, fence }: WireOutcome): boolean => {
+    const held = session.held.get(seq);
+    return held !== undefined && held.fence === fence;
+  };
+  const settled = settledBefore(
+    tx,
+    outcomes.filter((outcome) => !isHeld(outcome)),
+  );
   for (const outcome of outcomes) {
     const { seq, fence } = outcome;
-    const held = session.held.get(seq);
-    if (!held || held.fence !== fence) {
-      if (!settledBefore(tx, seq, fence)) refused.push({ seq, fence, code: "not_held" });
+    if (!isHeld(outcome)) {
+      if (!settled.has(`${seq}/${fence}`)) refused.push({ seq, fence, code: "not_held" });
     } else if (malformed(outcome)) {
       refused.push({ seq, fence, code: "invalid_outcome" });
     } else if (!accepted.has(seq)) {
@@ -182,22 +189,26 @@ function isDelay(ms: unknown): boolean {
   return typeof ms === "number" && ms >= 0;
 }
 
-/** A settle that is sent again by its own session is accepted silently: the attempt at this fence has been noted. */
-function settledBefore(tx: Tx, seq: number, fence: number): boolean {
-  const [row] = tx.sql.exec(
-    `SELECT EXISTS (
-       SELECT 1 FROM jobs, json_each(jobs.attempts) AS a
-       WHERE jobs.seq = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
-     ) OR EXISTS (
-       SELECT 1 FROM outbox AS o, json_each(o.body) AS e, json_each((e.value ->> 6) ->> 9) AS a
-       WHERE o.kind <> 'delete' AND o.min_seq <= ?1 AND o.max_seq >= ?1 AND o.body IS NOT NULL
-         AND e.value ->> 0 = ?1 AND a.value ->> 1 = ?2 AND a.value ->> 4 <> 'lapsed'
-     ) AS settled`,
-    seq,
-    fence,
-  );
-  return row?.settled === 1;
+/**
+ * Of outcomes of jobs that the session does not hold, those of attempts that have been noted, as `seq/fence`: a settle that
+ * is sent again is accepted silently. All are looked up at once: a walk through the outbox for each would hold up the queue.
+ */
+function settledBefore(tx: Tx, outcomes: WireOutcome[]): Set<string> {
+  const seqs = outcomes.map(({ seq }) => seq).filter(Number.isSafeInteger);
+  if (seqs.length === 0) return new Set();
+  const rows = tx.sql.exec(SETTLED, JSON.stringify(seqs), Math.min(...seqs), Math.max(...seqs));
+  return new Set(rows.map(({ seq, fence }) => `${seq}/${fence}`));
 }
+
+const SETTLED = `
+SELECT jobs.seq AS seq, a.value ->> 1 AS fence
+FROM json_each(?1) AS s CROSS JOIN jobs ON jobs.seq = s.value CROSS JOIN json_each(jobs.attempts) AS a
+WHERE a.value ->> 4 <> 'lapsed'
+UNION ALL
+SELECT e.value ->> 0, a.value ->> 1
+FROM outbox AS o CROSS JOIN json_each(o.body) AS e CROSS JOIN json_each((e.value ->> 6) ->> 9) AS a
+WHERE o.kind <> 'delete' AND o.max_seq >= ?2 AND o.min_seq <= ?3 AND e.value ->> 0 IN (SELECT value FROM json_each(?1))
+  AND a.value ->> 4 <> 'lapsed'`;
 
 /** Compares what the worker names with what the books say it holds. */
 function reconcile(session: Session, input: ExchangeInput) {

@@ -190,4 +190,29 @@ export const EXCHANGE: Case[] = [
       expect(queue.turn("s", { want: 1 }).retryInMs).toBeNull();
     },
   },
+  {
+    name: "settles of a thousand jobs that it does not hold are looked up at once, and told apart",
+    run(queue) {
+      queue.add({}, 4);
+      const [done, moved, lapsed] = queue.claim("s", 3) as [number, number][];
+      queue.turn("s", {
+        holding: [lapsed!],
+        settle: [
+          { seq: done![0], fence: done![1], outcome: "completed" },
+          { seq: moved![0], fence: moved![1], outcome: "failed", error: ERROR },
+        ],
+      });
+      queue.pass(30_000);
+      const others = Array.from({ length: 996 }, (_, index): [number, number] => [index + 4, 1]);
+      const settle = [...others, done!, moved!, lapsed!, [done![0], 2] as [number, number]].map(([seq, fence]) => ({
+        ...{ seq, fence, outcome: "completed" as const },
+      }));
+      let refused: { seq: number; fence: number }[] = [];
+      const statements = queue.statements(() => {
+        ({ refused } = queue.turn("t", { settle }));
+      });
+      expect(statements.length).toBeLessThan(5);
+      expect(refused.map(({ seq, fence }) => [seq, fence])).toEqual([...others, lapsed, [done![0], 2]]);
+    },
+  },
 ];
