@@ -10,7 +10,7 @@ import { refuseRole } from "./allow.ts";
 import type { AppDeps } from "./app.ts";
 import { type Caller, rootCaller } from "./caller.ts";
 import { log as toConsole } from "./log.ts";
-import { isAudited, noteInAudit } from "./middleware/audit.ts";
+import { createRoom, isAudited, noteInAudit } from "./middleware/audit.ts";
 import { createAuthorizer } from "./middleware/auth.ts";
 import { corsHeaders, preflight } from "./middleware/cors.ts";
 import { requestIdOf } from "./middleware/request-id.ts";
@@ -31,6 +31,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
   const log = deps.log ?? toConsole;
   const revocations = createRevocations(log);
   const refused = new Map<ErrorCode, number>();
+  const hasRoom = createRoom();
   const { cors } = deps.config;
 
   function authorityOf(env: Env) {
@@ -90,7 +91,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     const response = toResponse(answer, { "x-request-id": requestId, ...corsHeaders(cors, c.req.raw) });
     const answered = caller && { caller, route, method, path, status: response.status, requestId };
     const store = () => deps.history(c.env).audit;
-    if (answered && isAudited(answered)) await leave(c, noteInAudit(answered, store, log));
+    if (answered && isAudited(answered) && hasRoom(answered)) await leave(c, noteInAudit(answered, store, log));
     over.resolve();
     return response;
   };

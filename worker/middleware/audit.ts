@@ -9,6 +9,9 @@ import type { Log } from "../log.ts";
 import type { AnyRoute } from "../routes/route.ts";
 
 const MAX_ACTION_CHARS = 300;
+/** Of what one token is refused, by an isolate: its bearer could fill D1 with it. */
+const REFUSED_PER_MINUTE = 20;
+const MINUTE_MS = 60_000;
 
 /** What is known of a call once it is answered. */
 export interface Answered {
@@ -32,6 +35,21 @@ export function isAudited(answered: Pick<Answered, "caller" | "route" | "method"
   if (caller.role === "producer" || caller.role === "worker" || route.roles.length === 0) return false;
   if (route.roles.includes("worker") && status !== 403) return false;
   return caller.tokenId !== null || !route.roles.includes("producer");
+}
+
+/** Whether there is room in the audit log for what is to stand there: for changes always, for refusals at a pace. */
+export function createRoom(clock: () => number = Date.now) {
+  let minute = 0;
+  let refused = new Map<string, number>();
+  return ({ caller: { scope }, status }: Pick<Answered, "caller" | "status">): boolean => {
+    if (status !== 403) return true;
+    const now = Math.floor(clock() / MINUTE_MS);
+    if (now !== minute) refused = new Map();
+    minute = now;
+    const before = refused.get(scope) ?? 0;
+    refused.set(scope, before + 1);
+    return before < REFUSED_PER_MINUTE;
+  };
 }
 
 /** Notes it. Never rejects: what cannot be noted is in the Worker's log. */
