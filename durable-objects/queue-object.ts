@@ -51,6 +51,8 @@ export interface QueueObjectOptions<Env> {
 
 /** Who revokes a token does not find the sockets at a queue that is not registered: they end, and may come again. */
 const UNKNOWN_FOR_MS = 60_000;
+/** An object has at most 32,768 sockets: the bearer of one token does not take them from all others. */
+const SOCKETS_OF_TOKEN_MAX = 4_000;
 /** The close code of a connection that broke (RFC 6455). */
 const BROKEN = 1006;
 
@@ -87,7 +89,11 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
     if (request.headers.get("upgrade") !== "websocket") return new Response("A WebSocket is needed", { status: 426 });
     const registered = this.#shell.look(({ books }) => books.registered) ?? false;
     const most = registered ? Number.POSITIVE_INFINITY : Date.now() + UNKNOWN_FOR_MS;
-    return this.#sockets.borneBy(bearerTags(request.headers.get(BEARER_HEADER), most), () => this.#admit(request));
+    const tags = bearerTags(request.headers.get(BEARER_HEADER), most);
+    if (tags[0] && this.ctx.getWebSockets(tags[0]).length >= SOCKETS_OF_TOKEN_MAX) {
+      return new Response(`The token has ${SOCKETS_OF_TOKEN_MAX} sockets here`, { status: 503 });
+    }
+    return this.#sockets.borneBy(tags, () => this.#admit(request));
   }
   #admit({ url, headers }: Request): Response {
     const { pathname, searchParams } = new URL(url);

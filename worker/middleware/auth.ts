@@ -32,7 +32,7 @@ export interface Authority {
 export function createAuthorizer(): (request: Request, authority: Authority) => Promise<Authorized> {
   let known: { token: string; digest: Uint8Array; scope: string } | null = null;
   return async (request, { token, root, keys, isRevoked }) => {
-    if (typeof token !== "string" || token.length < MIN_TOKEN_CHARS) {
+    if (typeof token !== "string" || token.trim().length < MIN_TOKEN_CHARS) {
       return refuse(
         "not_configured",
         `This server has no token of at least ${MIN_TOKEN_CHARS} characters, and is never open: set MILLRACE_TOKEN.`,

@@ -29,7 +29,7 @@ export const connectWorker = route({
     const { queue } = call.params;
     const refused = refuseWorkers(call, queue);
     if (refused) return refused;
-    if (call.request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    if (!isUpgrade(call.request)) {
       const detail = 'This is a WebSocket: send "Upgrade: websocket", or use POST /v1/queues/{queue}/exchange.';
       return refuse("invalid_request", detail);
     }
@@ -40,6 +40,11 @@ export const connectWorker = route({
     return { ok: true, response: new Response(null, { status: 101, webSocket, headers }) };
   },
 });
+
+/** Whether a socket is asked for. By HEAD nobody would take it. */
+export function isUpgrade({ method, headers }: Request): boolean {
+  return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
+}
 
 /** Of the subprotocols that were offered: a browser takes no socket that chooses none of them. */
 export function chosen(offered: string | null): string | null {

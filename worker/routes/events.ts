@@ -15,7 +15,7 @@ import type { JobAddress } from "../job.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { jobParams, queueParams } from "../schemas.ts";
-import { chosen } from "./connect.ts";
+import { chosen, isUpgrade } from "./connect.ts";
 import { absent, addressOf, findJob } from "./jobs.ts";
 import { type Answer, type Raw, route, type Services } from "./route.ts";
 
@@ -132,10 +132,6 @@ function upgraded(request: Request, webSocket: WebSocket): Raw {
   const subprotocol = chosen(request.headers.get("sec-websocket-protocol"));
   const headers: HeadersInit = subprotocol === null ? {} : { "sec-websocket-protocol": subprotocol };
   return { ok: true, response: new Response(null, { status: 101, webSocket, headers }) };
-}
-
-function isUpgrade(request: Request): boolean {
-  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
 /** A browser that comes back says by the header where it was, and by the address where it began. */

@@ -48,11 +48,11 @@ export function createKeyring(): (secrets: SigningSecrets) => Promise<Keyring | 
 
 function wrongSecret({ token, signing, previous }: SigningSecrets): string | null {
   const short = Object.entries({ MILLRACE_SIGNING_KEY: signing, MILLRACE_SIGNING_KEY_PREVIOUS: previous }).find(
-    ([, text]) => text !== undefined && text.length < MIN_CHARS,
+    ([, text]) => text !== undefined && text.trim().length < MIN_CHARS,
   );
   if (short)
     return `${short[0]} has fewer than ${MIN_CHARS} characters, so no token is signed or taken: set a longer one.`;
-  if (signing !== undefined || (token !== undefined && token.length >= MIN_CHARS)) return null;
+  if (signing !== undefined || (token !== undefined && token.trim().length >= MIN_CHARS)) return null;
   return `This server has nothing to sign tokens with: set MILLRACE_TOKEN or MILLRACE_SIGNING_KEY, of at least ${MIN_CHARS} characters.`;
 }
 
