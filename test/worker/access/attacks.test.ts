@@ -1,9 +1,12 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import type { AuditEntry, EnqueuedJob, ExchangeResponse, Page } from "../../../client/types.ts";
-import { validUntil } from "../../../durable-objects/bearers.ts";
+import { bearerTag, validUntil } from "../../../durable-objects/bearers.ts";
 import { createApp } from "../../../worker/app.ts";
+import type { Caller } from "../../../worker/caller.ts";
 import { readConfig } from "../../../worker/config.ts";
+import { createRoom } from "../../../worker/middleware/audit.ts";
+import { createKeyring } from "../../../worker/tokens/keys.ts";
 import {
   answer,
   appWith,
@@ -14,6 +17,7 @@ import {
   getJob,
   jobsIn,
   migrated,
+  problem,
   stubOf,
   TOKEN,
 } from "../api/support.ts";
@@ -131,6 +135,59 @@ it("a change that broke off midway is noted, and what a viewer tried as a worker
   const { token } = await made({ role: "viewer", name: "Bob" });
   expect((await askAs(token, "/v1/queues/q-att-6/exchange", { body: {}, fetch })).status).toBe(403);
   expect(await latest()).toMatchObject({ who: "Bob", action: "POST /v1/queues/q-att-6/exchange", status: 403 });
+});
+
+it("what a token is refused does not fill the audit log: what it changes is noted all the same", async () => {
+  const { token, id } = await made({ role: "operator" });
+  const app = appWith();
+  for (let times = 0; times < 30; times++) await askAs(token, "/v1/tokens", { body: {}, fetch: app });
+  await askAs(token, "/v1/queues/q-att-7/pause", { method: "POST", fetch: app });
+  const { items } = await answer<Page<AuditEntry>>(await ask("/v1/audit?limit=200"));
+  const by = items.filter(({ tokenId }) => tokenId === id);
+  expect(by.filter(({ status }) => status === 403)).toHaveLength(20);
+  expect(by[0]).toMatchObject({ action: "POST /v1/queues/q-att-7/pause", status: 200 });
+  const minute = 60_000;
+  let clock = 10 * minute;
+  const room = createRoom(() => clock);
+  const refused = () => room({ caller: { scope: id } as Caller, status: 403 });
+  expect(Array.from({ length: 21 }, refused).filter(Boolean)).toHaveLength(20);
+  clock += minute;
+  expect(refused()).toBe(true);
+});
+
+it("the bearer of one token does not take all sockets of a queue", async () => {
+  await enqueue("q-att-8", { task: "any", delay: "1h" });
+  const [one, other] = [await made({ role: "viewer" }), await made({ role: "viewer" })];
+  await runInDurableObject(stubOf("q-att-8") as unknown as DurableObjectStub, (_object, state) => {
+    for (let sockets = 0; sockets < 4_000; sockets++) {
+      state.acceptWebSocket(new WebSocketPair()[1], ["watcher", bearerTag(one.id)]);
+    }
+  });
+  const path = "/v1/queues/q-att-8/events";
+  await problem(await askAs(one.token, path, { fetch }), 503, "unavailable");
+  const stream = await askAs(other.token, path, { fetch });
+  expect(stream.status).toBe(200);
+  await stream.body!.cancel();
+});
+
+it("HEAD opens no socket", async () => {
+  const { token } = await made({ role: "worker" });
+  const about = { method: "HEAD", headers: { upgrade: "websocket" }, fetch };
+  const { status } = await askAs(token, "/v1/queues/q-att-9/connect", about);
+  expect(status).toBe(400);
+  await enqueue("q-att-9", { task: "any", delay: "1h" });
+  const viewer = await made({ role: "viewer" });
+  expect((await askAs(viewer.token, "/v1/queues/q-att-9/events", about)).webSocket).toBeNull();
+  expect((await stubOf("q-att-9").describe())!.sockets).toEqual({ workers: 0, watchers: 0 });
+});
+
+it("blanks are no secret", async () => {
+  const blank = " ".repeat(64);
+  const keys = createKeyring();
+  expect(await keys({ token: blank, signing: undefined, previous: undefined })).toMatchObject({ ok: false });
+  expect(await keys({ token: TOKEN, signing: blank, previous: undefined })).toMatchObject({ ok: false });
+  const app = appWith({ token: () => blank });
+  await problem(await ask("/v1/queues", { fetch: app }), 503, "not_configured");
 });
 
 const latest = async () => (await answer<Page<AuditEntry>>(await ask("/v1/audit?limit=1"))).items[0];
