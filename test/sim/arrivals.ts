@@ -38,7 +38,7 @@ export class Arrivals {
   ): ModelJob[] {
     const model = this.#model;
     const { input } = cause;
-    const { expected, resolved } = model.ask(input, this.#now, rows.size === 0);
+    const { expected, resolved } = model.ask(input, this.#now, fresh.length === 0 && !this.#changesAny(rows));
     cause.expected = expected;
     if (!resolved) {
       const invariant = expected.refused ? "unique" : "once";
@@ -48,6 +48,14 @@ export class Arrivals {
     expected.answers = this.#carriedOut(resolved, fresh, rows);
     model.remember(input, expected.answers, fresh.length + resolved.changed.size === 0, this.#now);
     return [...resolved.changed.keys()];
+  }
+
+  /** Whether a job was asked for anew. Others may have been started, or have ended, in the same transaction. */
+  #changesAny(rows: Map<number, LiveRow | null>): boolean {
+    return [...rows].some(([seq, row]) => {
+      const before = this.#model.jobs.get(seq)?.live;
+      return row && before && (row.run_at !== before.run_at || row.options !== before.options);
+    });
   }
 
   /** Jobs that come with the completion of others, in the same queue. */

@@ -163,8 +163,10 @@ export class Host {
     return incarnation;
   }
 
-  #office({ queue, now, log }: ShellPorts): Office {
-    const { hooks, frame, told } = this.deps;
+  #office({ queue, log }: ShellPorts): Office {
+    const { clock, hooks, frame, told } = this.deps;
+    // Not as the engine reads it: a transaction has the time of its own reads.
+    const now = (): number => clock.wall();
     const exchange = (shell: QueueShell, input: ExchangeInput) =>
       frame((its, cause) => this.#because(cause, () => shell.exchange(this.#hooked(its))), input);
     return new Office({ queue, links: this.links, now, log, hooks: hooks.sockets ?? {}, exchange, told });

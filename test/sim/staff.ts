@@ -1,5 +1,6 @@
 import { type AnyTask, defineTask } from "../../client/task.ts";
 import { RemoteWorker, type Terms } from "./remote.ts";
+import { RogueSocket } from "./rogue-socket.ts";
 import type { Site } from "./site.ts";
 import { simTasks, TASK_NAMES } from "./tasks.ts";
 
@@ -10,12 +11,14 @@ export const ALL: ReadonlyMap<string, AnyTask> = new Map([...simTasks(), ["nobod
 /** The remote workers of a queue: they come, crash, stop, and come again. */
 export class Staff {
   readonly workers = new Set<RemoteWorker>();
+  readonly rogue: RogueSocket;
   readonly #site: Site;
   #hired = 0;
   #calm = false;
 
   constructor(site: Site) {
     this.#site = site;
+    this.rogue = new RogueSocket(site, "rogue3");
   }
 
   /** The first workers come. */
@@ -27,6 +30,7 @@ export class Staff {
   calm(): void {
     this.#calm = true;
     for (const worker of this.workers) worker.stop(30_000);
+    this.rogue.close();
     this.hire({ name: `w${++this.#hired}`, tasks: ALL, slots: 6, sockets: this.#site.random.chance(0.7) });
   }
 

@@ -55,7 +55,8 @@ export class Step {
 
   changes(rows: Map<number, LiveRow | null>, schedules: Map<string, ScheduleRow>, claimed: LiveRow[]): void {
     const model = this.#model;
-    const unknown = [...rows.keys()].filter((seq) => !model.jobs.has(seq)).sort((a, b) => a - b);
+    const all = new Set([...rows.keys(), ...this.#gone.keys()]);
+    const unknown = [...all].filter((seq) => !model.jobs.has(seq)).sort((a, b) => a - b);
     const arrived = new Set(unknown);
     const others = this.#planned(unknown, rows, schedules);
     const atOnce = unknown.filter((seq) => !model.jobs.has(seq) && !rows.get(seq) && this.#gone.has(seq));

@@ -159,10 +159,7 @@ export class World {
     const { random, clock } = this;
     switch (operation) {
       case "rogue":
-        return void random
-          .pick(this.#rogues)
-          .act()
-          .catch(() => {});
+        return this.#rogue();
       case "evict":
         return this.#evict(random.pick(this.sites));
       case "crash":
@@ -184,6 +181,16 @@ export class World {
       default:
         return void this.#users.act(operation).catch(() => {});
     }
+  }
+
+  #rogue(): void {
+    const [mail] = this.sites as [Site];
+    if (mail.delivery !== "push" && this.random.chance(0.4)) mail.staff.rogue.act();
+    else
+      void this.random
+        .pick(this.#rogues)
+        .act()
+        .catch(() => {});
   }
 
   /** It sleeps, its sockets stay; or a deploy takes these too. */
