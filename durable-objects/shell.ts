@@ -54,7 +54,7 @@ import { idOf, notFound, onJob } from "./on-job.ts";
 import type { ShellPorts } from "./ports.ts";
 import { Runner } from "./runner.ts";
 
-/** Armed before the alarm's work, in case that the work is cut short. */
+/** When an alarm's work failed. Cut short, nothing of its turn is kept, and the platform runs it again. */
 const ALARM_FALLBACK_MS = 30_000;
 const READ_TIMEOUT_MS = 10_000;
 
@@ -260,7 +260,6 @@ export class QueueShell implements Omit<QueueRpc, "dismiss"> {
       });
       if (next === null || next === Number.POSITIVE_INFINITY) return;
       if (next > this.#ports.now()) return this.#runner.arm(next);
-      this.#runner.arm(this.#ports.now() + ALARM_FALLBACK_MS);
       // Nothing is awaited: no alarm comes while one is at work, and a slow history must not hold up what is due.
       this.#runner.run(wake);
       this.#ports.background(this.#runner.registerAgain());
