@@ -114,6 +114,8 @@ export interface EnqueueInput {
   idempotency: { key: string; bodyHash: string } | null;
   /** Whose token has a rate of its own. Counted in memory: an object that sleeps forgets it. */
   caller?: { id: string; rate: RateLimitSetting };
+  /** True: jobs of other actors are not changed. */
+  ownOnly?: boolean;
 }
 
 /** The job that stands for what was asked for, and how it came to. */

@@ -30,7 +30,7 @@ export interface Resolved {
 }
 
 /** Reads only. Refuses all where one job is not valid or rejects. */
-export function resolveConflicts(tx: Tx, { templates, jobs }: EnqueueInput): Resolved | Refusal {
+export function resolveConflicts(tx: Tx, { templates, jobs, ownOnly = false }: EnqueueInput): Resolved | Refusal {
   const wrong = jobs.findIndex(([template]) => invalidUnique(templates[template]!) !== null);
   if (wrong >= 0) {
     const detail = `Cannot enqueue jobs[${wrong}]: ${invalidUnique(templates[jobs[wrong]![0]]!)}`;
@@ -46,7 +46,7 @@ export function resolveConflicts(tx: Tx, { templates, jobs }: EnqueueInput): Res
   const changes = new Map<number, Change>();
   const answers: EnqueueAnswer[] = [];
   for (const [index, asked] of jobs.entries()) {
-    const { unique = null } = templates[asked[0]]!;
+    const { unique = null, actor } = templates[asked[0]]!;
     const other = unique ? noted.get(unique.key) : undefined;
     if (unique === null || other === undefined || !holdsKey(other, tx.now)) {
       const seq = firstSeq + made.length;
@@ -60,8 +60,11 @@ export function resolveConflicts(tx: Tx, { templates, jobs }: EnqueueInput): Res
     const outcome = outcomeOf(unique, other);
     answers.push({ seq: other.seq, state: other.state, outcome });
     if (outcome !== "replaced" && outcome !== "debounced") continue;
+    const holder = known.get(unique.key);
+    const strange = ownOnly && other.seq < firstSeq && holder!.row.actor !== actor;
+    if (strange) return notOwn(jobs.length === 1 ? "the job" : `jobs[${index}]`, unique);
     if (other.seq >= firstSeq) made[other.seq - firstSeq] = asked;
-    else changes.set(other.seq, { holder: known.get(unique.key)!, asked });
+    else changes.set(other.seq, { holder: holder!, asked });
     noted.set(unique.key, noteOf(unique, other));
   }
   const notes = [...noted.values()].filter((note) => known.get(note.key) !== note);
@@ -84,5 +87,10 @@ function rejected(tx: Tx, asked: string, { key, seq, state }: Noted, answers: En
       ? `job ${tx.queue}:${tx.partition}:${seq}, which is ${state}`
       : `jobs[${answers.findIndex((answer) => answer.seq === seq)}] of the same call`;
   const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by ${holder}`;
+  return { ok: false, code: "conflict", detail };
+}
+
+function notOwn(asked: string, { key, onConflict }: UniqueTemplate): Refusal {
+  const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by a job of another actor, which this token does not ${onConflict}`;
   return { ok: false, code: "conflict", detail };
 }

@@ -65,7 +65,8 @@ export function invalidUnique({ unique }: JobTemplate): string | null {
 
 const LOAD = `
 SELECT u.key AS unique_key, u.seq AS holder, u.states, u.first_at, u.until, coalesce(jobs.state, u.ended) AS held_in,
-  jobs.lane, jobs.failures + jobs.lapses > 0 AS retrying, jobs.ordering, jobs.ordering_rank
+  jobs.lane, jobs.failures + jobs.lapses > 0 AS retrying, jobs.ordering, jobs.ordering_rank,
+  jobs.options ->> 'actor' AS actor
 FROM json_each(?) AS k CROSS JOIN uniques AS u ON u.key = k.value LEFT JOIN jobs ON jobs.seq = u.seq`;
 
 /** What is noted of these keys. */

@@ -72,7 +72,9 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   const { queue, templates, jobs } = resolved;
   const { requestId } = keys;
   const idempotency = await keys.idempotency(queue);
-  const reply = await call.stub(queue).enqueue({ templates, jobs, requestId, idempotency, ...rateOf(call.caller) });
+  const ownOnly = call.caller.role === "producer";
+  const asks = { templates, jobs, requestId, idempotency, ownOnly, ...rateOf(call.caller) };
+  const reply = await call.stub(queue).enqueue(asks);
   if (!reply.ok) return reply;
   const made = reply.jobs.map(
     ({ seq, state, outcome }): EnqueuedJob => ({ id: formatJobId(queue, 0, seq), state, outcome }),

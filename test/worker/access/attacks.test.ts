@@ -137,6 +137,31 @@ it("a change that broke off midway is noted, and what a viewer tried as a worker
   expect(await latest()).toMatchObject({ who: "Bob", action: "POST /v1/queues/q-att-6/exchange", status: 403 });
 });
 
+it("a producer does not make another's job its own by a unique key", async () => {
+  const [one, other] = [
+    await made({ role: "producer", options: ["unique", "delay"], actor: "a" }),
+    await made({ role: "producer", options: ["unique", "delay"], actor: "b" }),
+  ];
+  const post = (token: string, onConflict: string, payload: string) => {
+    const unique = { key: "k", onConflict, ...(onConflict === "debounce" && { wait: "1h" }) };
+    return askAs(token, "/v1/queues/q-att-10/jobs", { body: { task: "any", payload, unique } });
+  };
+  const { id } = await answer<EnqueuedJob>(await post(one.token, "replace", "first"), 201);
+  for (const onConflict of ["replace", "debounce"]) {
+    const { detail } = await problem(await post(other.token, onConflict, "mine now"), 409, "conflict");
+    expect(detail).toContain("another actor");
+    expect(detail).not.toContain(id);
+  }
+  await problem(await askAs(other.token, `/v1/jobs/${id}`), 404, "not_found");
+  expect(await getJob(id)).toMatchObject({ payload: "first", actor: "a" });
+  expect(await answer<EnqueuedJob>(await post(one.token, "replace", "second"))).toMatchObject({
+    id,
+    outcome: "replaced",
+  });
+  expect((await post(TOKEN, "replace", "the server's")).status).toBe(200);
+  expect(await getJob(id)).toMatchObject({ payload: "the server's", actor: null });
+});
+
 it("what a token is refused does not fill the audit log: what it changes is noted all the same", async () => {
   const { token, id } = await made({ role: "operator" });
   const app = appWith();
