@@ -211,17 +211,21 @@ function isStartable(tx: Tx, lane: Lane): boolean {
 }
 
 /**
- * Sets how long a ticket is given before another is sent: half the age of the oldest ready job, within bounds, so
- * that work which nobody can take does not cost a ticket every few seconds. Looked up by the alarm only.
+ * Sets how long a ticket is given before another is sent: as long as the oldest ready job has waited by then, within
+ * bounds, so that work which nobody can take does not cost a ticket every few seconds. Looked up by the alarm only, and
+ * not for a ticket on its way: that would be given a little more each time.
  */
 export function pacePatience(tx: Tx): void {
   for (const channel of CHANNELS) {
+    const state = tx.books.channels[channel];
+    state.ticketsAt = state.ticketsAt.filter((at) => at > tx.now - state.intervalMs);
+    if (state.ticketsAt.length > 0) continue;
     const oldest = oldestReadyAt(
       tx,
       (lane) => lane.channel === channel && tx.pushes(lane.task) && isStartable(tx, lane),
     );
     const age = oldest === null ? 0 : tx.now - oldest;
-    tx.books.channels[channel].intervalMs = Math.min(Math.max(Math.floor(age / 2), TICKET_MS_MIN), TICKET_MS_MAX);
+    state.intervalMs = Math.min(Math.max(age, TICKET_MS_MIN), TICKET_MS_MAX);
   }
 }
 

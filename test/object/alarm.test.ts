@@ -120,6 +120,19 @@ describe("the alarm", () => {
     expect(sentAt.length).toBeGreaterThan(5);
     expect(sentAt.length).toBeLessThan(20);
   });
+
+  it("does not come more often than there is something to do, while work waits", async () => {
+    const clock = stopClock();
+    const stub = queueObject();
+    const start = Date.now();
+    await enqueue(stub);
+    let alarms = 0;
+    for (; Date.now() - start < 60 * 60_000; alarms++) {
+      clock.advance(Math.max(1, (await alarmAt(stub))! - Date.now()));
+      await runDurableObjectAlarm(stub);
+    }
+    expect(alarms).toBeLessThan(30);
+  });
 });
 
 describe("an alarm that is lost", () => {

@@ -98,7 +98,7 @@ function checkVisitors(
     // Who ends a job that holds the gate looks at it.
     if (opens === null) continue;
     const since = readySince[live!.channel];
-    const intervalMs = Math.min(Math.max((now - since) / 2, TICKET_MS_MIN), TICKET_MS_MAX);
+    const intervalMs = Math.min(Math.max(now - since, TICKET_MS_MIN), TICKET_MS_MAX);
     // Another of its kind may stand for it: who comes for that one looks at the gates. It may also only seem open (a
     // bucket whose rate was changed), and then somebody is expected back.
     const waitMs = open.has(kindOf(live!)) ? Math.max(intervalMs, BACK_MS) : BACK_MS;
