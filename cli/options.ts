@@ -10,7 +10,8 @@ export const USAGE = `millrace work <module> --url <url> [options]
   their handlers. Its token is read from
   the environment, MILLRACE_TOKEN.
 
-  --url <url>         of Millrace, with its base path
+  --url <url>         of Millrace, with its base path,
+                      or MILLRACE_URL
   --slots <n>         jobs side by side; default 6
   --queues <a,b>      default: those of the tasks
   --name <name>       shown with its attempts
@@ -57,7 +58,7 @@ export function readArguments(args: string[], env: { [name: string]: string | un
   if (module === undefined) throw new UsageError("Name the module with the tasks: millrace work ./tasks.ts --url …");
   if (more.length > 0) throw new UsageError(`Name one module, not ${positionals.length}: ${positionals.join(" ")}`);
   const url = values.url ?? env.MILLRACE_URL;
-  if (!url) throw new UsageError("Say where Millrace is: --url https://app.example.com");
+  if (!url) throw new UsageError("Say where Millrace is: --url https://app.example.com, or MILLRACE_URL");
   const token = env[values["token-env"]];
   if (!token) throw new UsageError(`No token: the environment variable ${values["token-env"]} is not set.`);
   return {

@@ -7,6 +7,7 @@ const worker = createWorker({
   url: process.env.MILLRACE_URL ?? "http://localhost:8787",
   token: process.env.MILLRACE_TOKEN ?? "",
   slots: 2,
+  log: (_level, event, fields) => console.log(event, JSON.stringify(fields)),
   tasks: [
     encode.handler(async ({ seconds }, ctx) => {
       for (let second = 1; second <= seconds; second++) {
