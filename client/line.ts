@@ -74,7 +74,9 @@ export class Line {
    * `MillraceError` when it was refused, or it or its answer was lost: the same may be sent again.
    */
   async exchange(request: ExchangeRequest, holdMs: number): Promise<Answered> {
+    const gone = this.#gone.signal;
     const socket = await this.#connect();
+    if (gone.aborted) throw new MillraceError("The exchange was given up", { code: "network", retryable: true });
     const { epoch } = this;
     if (socket) return { response: await socket.exchange(request), transport: "websocket", epoch };
     if (this.#options.socketOnly) await this.#fail();
