@@ -208,8 +208,14 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   bulk(input: BulkInput) {
     return this.#shell.bulk(input);
   }
-  forget() {
-    return this.#shell.forget();
+  async forget() {
+    const done = await this.#shell.forget();
+    // They would not be found any more when their tokens are revoked; who still works comes again.
+    for (const socket of done.ok ? this.#sockets.tagged("worker") : []) {
+      this.#workers.gone(socket, this.#shell);
+      this.#sockets.close(socket, CLOSE.deleted, "deleted");
+    }
+    return done;
   }
   poke() {
     return this.#shell.poke();

@@ -122,7 +122,7 @@ const METRICS: Metric[] = [
   [
     "millrace_sockets_dropped_total",
     "counter",
-    "WebSockets closed because the other side was silent, did not read or sent nonsense.",
+    "WebSockets closed because the other side was silent, did not read, sent nonsense or lost its token.",
     ({ metrics }) => one(metrics.socketsDropped),
   ],
   [

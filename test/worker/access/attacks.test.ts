@@ -109,6 +109,17 @@ it("a socket at a queue that no revocation finds yet is valid for a minute, and 
   for (const socket of [early, later]) socket.close();
 });
 
+it("a worker's socket does not outlive its queue, at which no revocation would find it", async () => {
+  const { token } = await made({ role: "worker" });
+  await ask("/v1/queues/q-att-11/pause", { method: "POST" });
+  const headers = { upgrade: "websocket" };
+  const { webSocket } = await askAs(token, "/v1/queues/q-att-11/connect", { fetch, headers });
+  const closed = new Promise<number>((resolve) => webSocket!.addEventListener("close", ({ code }) => resolve(code)));
+  webSocket!.accept();
+  expect(await stubOf("q-att-11").forget()).toMatchObject({ ok: true });
+  expect(await closed).toBe(4004);
+});
+
 it("a change is noted though the caller hangs up before it is answered", async () => {
   const { token } = await made({ role: "operator", name: "Eve" });
   const waited: Promise<unknown>[] = [];
