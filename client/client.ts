@@ -16,7 +16,7 @@ import {
 } from "./operation-handle.ts";
 import { list } from "./pages.ts";
 import { QueueHandle } from "./queue-handle.ts";
-import { createSend, type Fetch, type Send } from "./request.ts";
+import { createSend, type Fetch, notTheUrl, type Send } from "./request.ts";
 import type { AnyTaskDeclaration } from "./task.ts";
 import type { InputOf, ResultOf, TaskName, TaskNamed } from "./task-types.ts";
 import { type Tokens, tokensOver } from "./tokens.ts";
@@ -185,6 +185,7 @@ const LONGEST_RETRY_MS = 120_000;
  * Network errors and answers 429, 502, 503 and 504 are met by sending again, with growing pauses and `Retry-After`
  * honoured, for up to two minutes; an enqueue never makes a job twice by that.
  *
+ * @throws {TypeError} when `url` is none, or has another scheme than http and https
  * @throws {RangeError} when `retryFor` is not a duration of at most `"2m"`
  * @example
  * const client = createClient<typeof tasks>({ url: "https://app.example.com/jobs", token });
@@ -195,6 +196,9 @@ export function createClient<Tasks = AnyTaskDeclaration[]>(options: ClientOption
   if (retryForMs > LONGEST_RETRY_MS) {
     throw new RangeError(`retryFor is at most "2m", not "${options.retryFor}": beyond that a job could be made twice.`);
   }
+  // One without a scheme is relative to a page's own.
+  const { protocol } = URL.canParse(options.url) ? new URL(options.url) : { protocol: "https:" };
+  if (typeof options.url !== "string" || !/^https?:$/.test(protocol)) throw notTheUrl(options.url);
   const send = createSend({
     url: options.url,
     token: options.token,

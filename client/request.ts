@@ -43,6 +43,12 @@ const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
 const REPEATABLE = [429, 502, 503, 504];
 
+/** An environment variable that is not set, or a URL without its scheme: no repetition mends either. */
+export function notTheUrl(url: unknown): TypeError {
+  const should = 'it begins with "https://" or "http://", such as "https://app.example.com/jobs"';
+  return new TypeError(`${JSON.stringify(url)} is not the URL of a Millrace: ${should}.`);
+}
+
 export function createSend(to: { url: string; token?: string; fetch: Fetch; retryForMs: number }): Send {
   const base = to.url.replace(/\/+$/, "");
   return async <Answer>(call: Call) => {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Ctx } from "./context.ts";
+import { notTheUrl } from "./request.ts";
 import { type AnyTaskDeclaration, hasHandler } from "./task.ts";
 import type { WorkerInfo } from "./types.ts";
 import type { WorkerSettings } from "./worker.ts";
@@ -57,10 +58,7 @@ export function checkWorker<Env>(options: WorkerSettings<Env>): Checked {
 
 function urlOf(url: unknown): string {
   const parsed = URL.canParse(String(url)) ? new URL(String(url)) : null;
-  if (!parsed || !/^https?:$/.test(parsed.protocol)) {
-    const should = 'it begins with "https://" or "http://", such as "https://app.example.com/jobs"';
-    throw new TypeError(`${JSON.stringify(url)} is not the URL of a Millrace: ${should}.`);
-  }
+  if (!parsed || !/^https?:$/.test(parsed.protocol)) throw notTheUrl(url);
   return (parsed.origin + parsed.pathname).replace(/\/+$/, "");
 }
 
@@ -94,6 +92,7 @@ function queuesOf(given: readonly string[] | undefined, tasks: ReadonlyMap<strin
 }
 
 function mayTrySockets<Env>({ token, transport = "auto", fetch }: WorkerSettings<Env>): boolean {
+  if (!token) throw new TypeError("The token of a worker is missing: give it one of role worker.");
   if (typeof token !== "string" || !HEADER.test(token)) {
     throw new TypeError("The token of a worker is a text of visible ASCII characters, without spaces.");
   }

@@ -388,7 +388,7 @@ describe("refuses", () => {
     [{ tasks: [{}] as never }, "Each of a worker's tasks"],
     [{ url: "millrace.example.com" }, "is not the URL of a Millrace"],
     [{ url: "ftp://example.com" }, "is not the URL of a Millrace"],
-    [{ token: "" }, "The token of a worker"],
+    [{ token: "" }, "The token of a worker is missing"],
     [{ slots: 0 }, "slots is a whole number of 1 to 500"],
     [{ slots: 2.5 }, "slots is a whole number of 1 to 500"],
     [{ queues: ["No Queue"] }, '"No Queue" is not the name of a queue'],
