@@ -97,7 +97,7 @@ const MUTANTS: Mutant[] = [
                 "json_group_array(json_array(jobs.seq, jobs.fence",
                 "json_remove(json_group_array(json_array(jobs.seq, jobs.fence",
               )
-              .replace("jobs.cancel_requested_at))),", "jobs.cancel_requested_at))), '$[0]'),")
+              .replace(/(jobs\.cancel_requested_at\),\s[^\n]*)\)\),\n/, "$1)), '$[0]'),\n")
           : query,
     }),
   },

@@ -67,15 +67,17 @@ function uncommitted(): Hooks {
   };
 }
 
-/** One waits for what rarely comes, and is not heard any more. */
-function fallsSilent({ sites: [site], clock }: World): void {
-  clock.in(1_000, () => {
-    const tasks = new Map([...ALL].filter(([name]) => name === "nobody"));
-    const worker = site!.staff.hire({ name: "silent", tasks, slots: 2, sockets: true });
+/** Every two minutes one comes that waits for what is rare, and is not heard any more. */
+function fallSilent({ sites: [site], clock }: World): void {
+  const tasks = new Map([...ALL].filter(([name]) => name === "nobody"));
+  const come = (left: number): void => {
+    const worker = site!.staff.hire({ name: `silent${left}`, tasks, slots: 2, sockets: true });
     clock.in(5_000, () => {
-      worker.frozenUntil = Number.MAX_SAFE_INTEGER;
+      worker.dead = true;
     });
-  });
+    if (left > 0) clock.in(120_000, () => come(left - 1));
+  };
+  clock.in(1_000, () => come(20));
 }
 
 const REMOTE_MUTANTS: Mutant[] = [
@@ -97,7 +99,7 @@ const REMOTE_MUTANTS: Mutant[] = [
     breaks: ["handouts"],
     features: "remote",
     hooks: () => ({ sockets: { alive: () => true } }),
-    prepare: fallsSilent,
+    prepare: fallSilent,
   },
   {
     what: "a worker that counts as dead",

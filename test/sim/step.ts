@@ -126,6 +126,7 @@ export class Step {
     const [, fence, task, state] = entry;
     this.#model.expect(state === "cancelled", "schedules", () => `job ${job.seq} ended ${state} at once`);
     this.#model.end(job, task, { fence, state, kept: row.kind === "history" });
+    this.#model.uniques.touch(job);
   }
 
   /** Where a job is when the settles of an exchange are done, and its claims are not. */
