@@ -25,7 +25,7 @@ const MAX_ERRORS = 20;
  * @param prefix where in the request it stands: `jobs[3]`, or nothing
  */
 export function errorsOf(issues: readonly Issue[], value: unknown, prefix: string, unknown: UnknownFields): Errors {
-  return issues.slice(0, MAX_ERRORS).flatMap((issue) => {
+  const errors = issues.slice(0, MAX_ERRORS).flatMap((issue) => {
     const path = pathOf(issue.path, prefix);
     if (issue.code === "unrecognized_keys") {
       return issue.keys.slice(0, MAX_ERRORS).map((key) => unknownField(path, key, issue, unknown));
@@ -33,6 +33,8 @@ export function errorsOf(issues: readonly Issue[], value: unknown, prefix: strin
     const missing = issue.path.length > 0 && valueAt(value, issue.path) === undefined;
     return [{ path, message: missing ? `is missing: it ${issue.message}` : issue.message }];
   });
+  // A value that fails two rules of one field is told the same by both.
+  return [...new Map(errors.map((error) => [`${error.path}\n${error.message}`, error])).values()];
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

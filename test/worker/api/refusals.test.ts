@@ -303,6 +303,8 @@ describe.each(Object.entries(ALL))("400 invalid_request: %s", (_, cases) => {
     const said = JSON.stringify(refused);
     if (typeof expected === "string") expect(said).toContain(expected);
     else if (expected) expect(said).toMatch(expected);
+    const each = (refused.errors ?? []).map((error) => JSON.stringify(error));
+    expect(each, "nothing is said twice").toEqual([...new Set(each)]);
   });
 });
 
