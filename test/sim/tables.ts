@@ -76,7 +76,7 @@ export function readTouched(sql: Sql): Map<number, LiveRow | null> {
 }
 
 export function readSessions(sql: Sql): Map<string, SessionRow> {
-  const rows = sql.exec("SELECT id, n, lease_until, held FROM sessions");
+  const rows = sql.exec("SELECT id, n, lease_until, held, refused FROM sessions");
   return new Map(
     rows.map((row) => {
       const held = (JSON.parse(String(row.held)) as number[][]).map(([seq, fence, , , until]) => ({
@@ -84,7 +84,9 @@ export function readSessions(sql: Sql): Map<string, SessionRow> {
         fence: fence!,
         until: until!,
       }));
-      return [String(row.id), { id: String(row.id), n: Number(row.n), leaseUntil: Number(row.lease_until), held }];
+      // A session that was handed its first job does not know what its exchange refused: repeated, that is settled again.
+      const n = row.refused === "null" ? 0 : Number(row.n);
+      return [String(row.id), { id: String(row.id), n, leaseUntil: Number(row.lease_until), held }];
     }),
   );
 }
