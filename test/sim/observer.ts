@@ -45,6 +45,7 @@ export class Observer {
 
   committed(incarnation: Incarnation, cause: Cause): void {
     const model = this.#model;
+    model.time = this.#host.deps.clock.time;
     const { sql } = this.#host.storage;
     if (incarnation !== this.#incarnation) {
       this.#incarnation = incarnation;
