@@ -36,7 +36,9 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{engine,sim,client,scripts,repo,tasks,process,upgrade,docs,remote,examples,live}/**/*.test.ts"],
+          include: [
+            "test/{engine,sim,client,scripts,repo,tasks,process,upgrade,docs,remote,examples,live}/**/*.test.ts",
+          ],
           environment: "node",
           testTimeout: 60_000,
         },
