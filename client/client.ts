@@ -197,8 +197,7 @@ export function createClient<Tasks = AnyTaskDeclaration[]>(options: ClientOption
     throw new RangeError(`retryFor is at most "2m", not "${options.retryFor}": beyond that a job could be made twice.`);
   }
   // One without a scheme is relative to a page's own.
-  const { protocol } = URL.canParse(options.url) ? new URL(options.url) : { protocol: "https:" };
-  if (typeof options.url !== "string" || !/^https?:$/.test(protocol)) throw notTheUrl(options.url);
+  if (typeof options.url !== "string" || /^(?!https?:)[\w+.-]+:/i.test(options.url)) throw notTheUrl(options.url);
   const send = createSend({
     url: options.url,
     token: options.token,

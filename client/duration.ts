@@ -30,11 +30,11 @@ export function parseDuration(text: string): number {
   const unitMs = match && UNITS.find(([unit]) => unit === match[2])?.[1];
   if (!match || !unitMs) {
     throw new RangeError(
-      `${JSON.stringify(text.slice(0, 40))} is not a duration: write an integer and a unit (ms, s, m, h or d), such as "500ms", "30s" or "7d".`,
+      `${JSON.stringify(text.slice(0, 40))} is not a duration, such as "500ms", "30s", "5m", "2h" or "7d".`,
     );
   }
   const ms = Number(match[1]) * unitMs;
-  if (!Number.isSafeInteger(ms)) throw new RangeError(`"${text}" is too long a duration to count in milliseconds.`);
+  if (!Number.isSafeInteger(ms)) throw new RangeError(`"${text}" is too long a duration.`);
   return ms;
 }
 
@@ -47,7 +47,7 @@ export function parseDuration(text: string): number {
  */
 export function formatDuration(ms: number): Duration {
   if (!Number.isSafeInteger(ms) || ms < 0) {
-    throw new RangeError(`${ms} is not a duration in milliseconds: it must be a whole number of 0 or more.`);
+    throw new RangeError(`${ms} is not a whole number of milliseconds.`);
   }
   const [unit, unitMs] = UNITS.find(([, size]) => ms >= size && ms % size === 0) ?? ["ms", 1];
   return `${ms / unitMs}${unit}`;

@@ -157,7 +157,7 @@ async function post(
   });
   const made = answer && "jobs" in answer ? answer.jobs : [answer];
   if (made.length !== jobs.length || made.some((job) => typeof job?.id !== "string")) {
-    throw new MillraceError(`POST ${path}: the answer does not name the ${jobs.length} jobs that were sent.`, {
+    throw new MillraceError(`POST ${path}: the answer does not name ${jobs.length} jobs.`, {
       code: "invalid_response",
     });
   }

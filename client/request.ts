@@ -45,8 +45,7 @@ const REPEATABLE = [429, 502, 503, 504];
 
 /** An environment variable that is not set, or a URL without its scheme: no repetition mends either. */
 export function notTheUrl(url: unknown): TypeError {
-  const should = 'it begins with "https://" or "http://", such as "https://app.example.com/jobs"';
-  return new TypeError(`${JSON.stringify(url)} is not the URL of a Millrace: ${should}.`);
+  return new TypeError(`${JSON.stringify(url)} is not a URL such as "https://app.example.com/jobs".`);
 }
 
 export function createSend(to: { url: string; token?: string; fetch: Fetch; retryForMs: number }): Send {
@@ -120,15 +119,13 @@ async function tryOnce(fetch: Fetch, base: string, token: string | undefined, ca
 
 /** A `fetch` of Node says only that it failed: the address that refuses, or the wrong scheme, is one deeper. */
 function reasonOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return String(thrown);
-  const { code, message } = (thrown.cause ?? {}) as { code?: unknown; message?: unknown };
-  const deeper = code ?? message;
-  return deeper ? `${thrown.message}: ${deeper}` : thrown.message;
+  const { message = thrown, cause } = Object(thrown);
+  return cause ? `${message}: ${cause.code ?? cause.message}` : message;
 }
 
 function rejectionOf(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    signal.onabort = () => reject(signal.reason);
   });
 }
 
