@@ -36,6 +36,8 @@ export class Observer {
   readonly #host: Host;
   readonly handouts: Handouts;
   #incarnation: Incarnation | null = null;
+  /** When schedules go on, as it stood. */
+  #planned = "";
 
   constructor(model: Model, host: Host) {
     this.#model = model;
@@ -59,12 +61,16 @@ export class Observer {
       model.sessions = readSessions(sql);
       const meta = readMeta(sql);
       const outbox = readOutbox(sql, model.lastOutboxId);
-      if (rows.size > 0) this.#host.idleAlarms = [];
+      const schedules = readSchedules(sql);
+      // A schedule that skips an instant has moved on.
+      const planned = [...schedules.values()].map(({ nextAt }) => nextAt).join();
+      if (rows.size > 0 || planned !== this.#planned) this.#host.idleAlarms = [];
+      this.#planned = planned;
       const mayHave = (session: string): boolean => this.handouts.mayHave(incarnation, session);
       const step = new Step(model, incarnation, cause, sessionsBefore, outbox, mayHave);
       step.settings(meta);
       if (cause?.kind === "pauseKey") model.limits.close(cause.of, cause.value, cause.forMs, incarnation.now);
-      step.changes(rows, readSchedules(sql), claimed);
+      step.changes(rows, schedules, claimed);
       step.starts(claimed);
       step.rest();
       this.#outboxKinds();
