@@ -8,7 +8,10 @@ interface Flow {
   served: boolean;
   /** The dearest start of its jobs. */
   dearest: number;
-  /** By how much another has been served more, divided by weight, in some stretch in which this one could start. */
+  /**
+   * By how much another has been served more, divided by weight, in some stretch in which this one could start. Below 0:
+   * this one had a start where no other could be served, which counts as its share.
+   */
   readonly behind: Map<Flow, number>;
   /** Set while its first job waits: how many of the line started before it, and how many flows had jobs waiting. */
   first: { starts: number; flows: Set<Flow>; running: number } | null;
@@ -96,11 +99,16 @@ export class Shares {
     }
     if (this.#unknown) return null;
     const taken = sumOf(served, jobs, weights);
+    for (const [flow, own] of taken) {
+      if ([...waiting.keys()].some((key) => key !== flow.fairKey)) continue;
+      for (const other of flows.values()) if (other !== flow) lead(flow, other, own, weights);
+    }
     for (const flow of flows.values()) {
       if (flow.ready === 0) continue;
       const places = waiting.get(flow.fairKey);
       // What cannot be served saves nothing up.
-      if (!places || places.size === 0) flow.behind.clear();
+      if (!places || places.size === 0)
+        for (const [other, behind] of flow.behind) if (behind > 0) flow.behind.delete(other);
       if (!places) continue;
       const before = sumOf(served, places, weights);
       compare(flow, before, taken.get(flow) ?? 0);
@@ -163,9 +171,16 @@ function weightOf(weights: { [key: string]: number }, { fairKey }: Flow): number
 function compare(flow: Flow, taken: Map<Flow, number>, own: number): void {
   for (const other of new Set([...flow.behind.keys(), ...taken.keys()])) {
     const behind = (flow.behind.get(other) ?? 0) + (taken.get(other) ?? 0) - own;
-    if (behind > 0 && other !== flow) flow.behind.set(other, behind);
+    // Who is served among others has no lead any more.
+    if (other !== flow && (behind > 0 || (behind < 0 && own === 0))) flow.behind.set(other, behind);
     else flow.behind.delete(other);
   }
+}
+
+/** A start that no other could have had: at most one of them is ahead of the others' share when these come. */
+function lead(flow: Flow, other: Flow, own: number, weights: { [key: string]: number }): void {
+  const most = flow.dearest / weightOf(weights, flow);
+  flow.behind.set(other, Math.max((flow.behind.get(other) ?? 0) - own, -most));
 }
 
 /**
