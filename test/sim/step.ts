@@ -132,10 +132,11 @@ export class Step {
   /** Where a job is when the settles of an exchange are done, and its claims are not. */
   #placeAfterSettles(rows: Map<number, LiveRow | null>): (job: ModelJob) => Place {
     return (job) => {
+      const was = job.live;
+      // One that waited is where it was: if its time is over, it ends behind the settles.
+      if (was?.state !== "running") return placeOf(job);
       const ended = this.#gone.get(job.seq)?.entry[3];
       if (ended) return placeOfState(ended as JobState);
-      const was = job.live;
-      if (was?.state !== "running") return placeOf(job);
       const is = rows.get(job.seq);
       return is && (is.state !== "running" || is.fence !== was.fence) ? "waiting" : "running";
     };
