@@ -107,8 +107,8 @@ export class Arrivals {
     const model = this.#model;
     for (const [job, template] of changed) {
       const row = rows.get(job.seq);
-      if (row) model.change(job, row, template, this.#now);
-      else model.fail("unique", `job ${job.seq} was to be changed, and was not`);
+      if (row === undefined) model.fail("unique", `job ${job.seq} was to be changed, and was not`);
+      else model.change(job, row, template, this.#now);
     }
     model.create(fresh, created, this.#now);
     return answers.map(({ job, made, outcome }) => ({ seq: job?.seq ?? fresh[made]?.seq ?? 0, outcome }));

@@ -13,11 +13,10 @@ interface FollowUp {
 }
 
 /**
- * No attempt that is heard takes longer, and no request, the way to the object included. Instants that follow-up jobs name lie behind it, and those that
- * jobs of queues with remote workers name: one changed after its deadline ends within the transaction that does it,
- * which the model does not follow.
+ * No attempt that is heard takes longer, and no request. Instants that follow-up jobs name lie behind it, and those that
+ * jobs of queues with remote workers name.
  */
-export const ATTEMPT_MS_MOST = 600_000;
+export const ATTEMPT_MS_MOST = 120_000;
 
 /** Follow-up jobs by a mark that each carries as its payload: owed from the settle on, and made once. */
 export class Ledger {

@@ -5,7 +5,7 @@ import { Orderings } from "./orderings.ts";
 import { Schedules } from "./schedules.ts";
 import { Shares } from "./shares.ts";
 import type { LiveRow, OutboxRow, SessionRow } from "./tables.ts";
-import { checkTerms, termsOf } from "./terms.ts";
+import { checkTerms, isOver, termsOf } from "./terms.ts";
 import { placeOf, type Resolved, Uniques } from "./uniques.ts";
 import { type Invariant, Violation } from "./violation.ts";
 
@@ -230,17 +230,18 @@ export class Model {
     return job;
   }
 
-  /** A waiting job becomes what was asked for later. */
-  change(job: ModelJob, row: LiveRow, template: JobTemplate, now: number): void {
+  /** A waiting job becomes what was asked for later. No row: its time was over by then, and it ends at once. */
+  change(job: ModelJob, row: LiveRow | null, template: JobTemplate, now: number): void {
     const before = job.live!;
     const rejoins = (job.template.orderingKey ?? null) !== (template.orderingKey ?? null);
     if (rejoins) this.orderings.leave(job);
     this.#place(job, null);
     Object.assign(job, termsOf(this.limits, template, now, job.acceptedAt));
-    this.#place(job, row);
+    this.#place(job, row ?? before);
     if (rejoins) this.orderings.join(job);
     this.orderings.touch(job);
     this.uniques.touch(job);
+    if (!row) return this.expect(isOver(job, now), "unique", () => `job ${job.seq} was to be changed, and is gone`);
     checkTerms(this, job, row, now);
     const fence = before.fence + (row.state === "running" ? 1 : 0);
     const right = row.fence === fence && row.failures === 0 && row.lapses === 0;

@@ -5,6 +5,7 @@ import type { Cause, Incarnation } from "./host.ts";
 import { ENDED, type Model, type ModelJob } from "./model.ts";
 import { madeBy } from "./schedules.ts";
 import type { LiveRow, OutboxRow, readMeta, ScheduleRow, SessionRow } from "./tables.ts";
+import { isOver } from "./terms.ts";
 import { type Place, placeOf, placeOfState } from "./uniques.ts";
 
 /** One transaction. */
@@ -65,7 +66,8 @@ export class Step {
       return model.jobs.has(seq) ? [] : (rows.get(seq) ?? []);
     });
     for (const job of this.#arrivals.arrive(this.#cause, fresh, rows, this.#placeAfterSettles(rows))) {
-      arrived.add(job.seq);
+      // One that was changed, and was over by then, has left like any other.
+      if (rows.get(job.seq)) arrived.add(job.seq);
     }
     for (const seq of atOnce) if (model.jobs.has(seq)) this.#endAtOnce(model.jobs.get(seq)!);
     for (const [seq, after] of rows) {
@@ -187,7 +189,11 @@ export class Step {
     if (before.state === "running") this.#attempts.ended(job, before, { state, reason }, null);
     else if (reason === "expired") {
       const due = before.expires_at !== null && before.expires_at <= this.#now;
-      model.expect(due && state === "cancelled", "expiry", () => `job ${job.seq} expired before its time`);
+      model.expect(
+        (due || isOver(job, this.#now)) && state === "cancelled",
+        "expiry",
+        () => `job ${job.seq} expired before its time`,
+      );
     } else {
       const may = model.allowed("cancel", job.seq) && state === "cancelled";
       model.expect(may, "durable", () => `job ${job.seq} was ${before.state}, and ended ${state} (${reason})`);
@@ -255,8 +261,7 @@ export class Step {
     );
     const waits = after.state === "ready" || after.state === "blocked" || handed;
     model.expect(waits && after.failures === 0, "durable", () => `job ${job.seq} reopened wrongly`);
-    const over = job.deadlineAt !== null && job.deadlineAt <= this.#now;
-    model.expect(!over, "deadline", () => `job ${job.seq} was reopened after its deadline`);
+    model.expect(!isOver(job, this.#now), "deadline", () => `job ${job.seq} was reopened after its deadline`);
     job.notBefore = 0;
     if (handed) claimed.push(after);
   }

@@ -43,6 +43,11 @@ export function checkTerms(
   model.expect(options.parent === parent, "follow-ups", () => `job ${seq} has parent ${options.parent}`);
 }
 
+/** Whether the deadline of a job has passed. */
+export function isOver({ deadlineAt }: ModelJob, now: number): boolean {
+  return deadlineAt !== null && deadlineAt <= now;
+}
+
 /** Whether JSON text holds these names and values, in any order. */
 function sameNames(text: string | null, asked: { [name: string]: unknown } | null | undefined): boolean {
   const flat = (of: object | null | undefined): string => JSON.stringify(Object.entries(of ?? {}).sort());
