@@ -241,7 +241,10 @@ export class Model {
     if (rejoins) this.orderings.join(job);
     this.orderings.touch(job);
     this.uniques.touch(job);
-    if (!row) return this.expect(isOver(job, now), "unique", () => `job ${job.seq} was to be changed, and is gone`);
+    if (!row) {
+      this.expect(isOver(job, now), "unique", () => `job ${job.seq} was to be changed, and is gone`);
+      return;
+    }
     checkTerms(this, job, row, now);
     const fence = before.fence + (row.state === "running" ? 1 : 0);
     const right = row.fence === fence && row.failures === 0 && row.lapses === 0;
