@@ -4,17 +4,13 @@
  * @module
  */
 import type { JobRecord, Refusal } from "../client/wire.ts";
-import { get } from "./engine/inspect.ts";
+import { get, idOf } from "./engine/inspect.ts";
 import type { Tx } from "./engine/ports.ts";
 import type { ShellPorts } from "./ports.ts";
 import type { Runner } from "./runner.ts";
 
 const READ_TIMEOUT_MS = 10_000;
 const RACES_MAX = 5;
-
-export function idOf({ queue, partition }: ShellPorts, seq: number): string {
-  return `${queue}:${partition}:${seq}`;
-}
 
 export const notFound = (what: string): Refusal => ({
   ok: false,

@@ -93,12 +93,12 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
     if (tags[0] && this.ctx.getWebSockets(tags[0]).length >= SOCKETS_OF_TOKEN_MAX) {
       return new Response(`The token has ${SOCKETS_OF_TOKEN_MAX} sockets here`, { status: 503 });
     }
-    return this.#sockets.borneBy(tags, () => this.#admit(request));
+    return this.#admit(request, tags);
   }
-  #admit({ url, headers }: Request): Response {
+  #admit({ url, headers }: Request, bearer: string[]): Response {
     const { pathname, searchParams } = new URL(url);
-    if (pathname === "/connect") return this.#workers.accept(headers.get(GRANT_HEADER));
-    if (pathname === "/watch") return this.#watchers.accept(searchParams, (look) => this.#shell.look(look));
+    if (pathname === "/connect") return this.#workers.accept(headers.get(GRANT_HEADER), bearer);
+    if (pathname === "/watch") return this.#watchers.accept(searchParams, (look) => this.#shell.look(look), bearer);
     return new Response(`There is no ${pathname}`, { status: 404 });
   }
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer) {

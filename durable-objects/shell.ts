@@ -36,7 +36,7 @@ import { exchange } from "./engine/exchange.ts";
 import { explain } from "./engine/explain.ts";
 import { takeParcels } from "./engine/follow-ups.ts";
 import { isForgotten } from "./engine/forget.ts";
-import { describe, get } from "./engine/inspect.ts";
+import { describe, get, idOf } from "./engine/inspect.ts";
 import { listKeys, pauseKey, trimClosures } from "./engine/keys.ts";
 import { list } from "./engine/list.ts";
 import * as operate from "./engine/operate.ts";
@@ -50,7 +50,7 @@ import { readyCount } from "./engine/tally.ts";
 import { trimUniques } from "./engine/unique.ts";
 import { nextDue, wake } from "./engine/wake.ts";
 import { forgetQueue } from "./forget.ts";
-import { idOf, notFound, onJob } from "./on-job.ts";
+import { notFound, onJob } from "./on-job.ts";
 import type { ShellPorts } from "./ports.ts";
 import { Runner } from "./runner.ts";
 
@@ -290,5 +290,5 @@ function nothingHere({ n, holding, settle }: ExchangeInput): ExchangeReply {
 
 /** Ready work that waits for a worker means that tickets are to be looked at. */
 function nothingToSend(tx: Tx): boolean {
-  return tx.books.paused !== null || readyCount(tx.books, () => true) === 0;
+  return tx.books.paused !== null || readyCount(tx.books) === 0;
 }

@@ -63,8 +63,6 @@ export class Sockets {
   readonly #host: SocketHost;
   readonly #now: () => number;
   readonly #unread = new WeakMap<WebSocket, Unread>();
-  /** Tags for what is accepted now: whose token it is. */
-  #bearer: string[] = [];
   /** Closed since the object was loaded because of what they did or did not do. */
   dropped = 0;
 
@@ -74,7 +72,7 @@ export class Sockets {
   }
 
   /**
-   * Answers an upgrade. `tags` (at most 7 more) are what `tagged` finds the socket by, beside its kind; `opened` may send
+   * Answers an upgrade. `tags` (at most 9) are what `tagged` finds the socket by, beside its kind; `opened` may send
    * what the other side hears first.
    */
   accept(attachment: Noted, tags: string[] = [], opened?: (socket: WebSocket) => void): Response {
@@ -83,23 +81,13 @@ export class Sockets {
       this.#host.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     }
     try {
-      this.#host.acceptWebSocket(server, [attachment.kind, ...tags, ...this.#bearer]);
+      this.#host.acceptWebSocket(server, [attachment.kind, ...tags]);
     } catch (error) {
       return new Response(`The queue takes no more sockets: ${error}`, { status: 503 });
     }
     server.serializeAttachment({ ...attachment, heardAt: this.#now() } satisfies Attachment);
     opened?.(server);
     return new Response(null, { status: 101, webSocket: client });
-  }
-
-  /** What `admit` accepts is the bearer's of these tags. */
-  borneBy(bearer: string[], admit: () => Response): Response {
-    this.#bearer = bearer;
-    try {
-      return admit();
-    } finally {
-      this.#bearer = [];
-    }
   }
 
   /** The token that it was opened with has expired. Never throws. */

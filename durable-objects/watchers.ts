@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { eventsSince, hasEnded, readCursor, type Seen } from "./engine/events.ts";
+import { eventsSince, readCursor, type Seen } from "./engine/events.ts";
 import { isForgotten } from "./engine/forget.ts";
 import type { Tx } from "./engine/ports.ts";
+import { isFinal } from "./engine/states.ts";
 import { type Changes, countsOf, nobodyWatches, see } from "./engine/watch.ts";
 import type { ShellPorts, WatcherPort } from "./ports.ts";
 import { type Attachment, attachmentOf, CLOSE, type Sockets } from "./sockets.ts";
@@ -48,12 +49,14 @@ export class Watchers implements WatcherPort {
 
   /**
    * Answers an upgrade that asks for `job`, a number, or for the queue; `after` is the cursor to go on from. 404: the
-   * object has no such job (the history may), or the queue was never used.
+   * object has no such job (the history may), or the queue was never used. The tags of `bearer` say whose token it is.
    */
-  accept(asked: URLSearchParams, look: Look): Response {
+  accept(asked: URLSearchParams, look: Look, bearer: string[]): Response {
     const job = asked.get("job");
     const after = asked.get("after");
-    return job === null ? this.#acceptQueue(after !== null, look) : this.#acceptJob(Number(job), after, look);
+    return job === null
+      ? this.#acceptQueue(after !== null, look, bearer)
+      : this.#acceptJob(Number(job), after, look, bearer);
   }
 
   tell({ jobs, queue }: Changes): void {
@@ -80,23 +83,23 @@ export class Watchers implements WatcherPort {
     this.#end(socket, kept.job, code === CLOSE.unauthorized ? code : 1000, "");
   }
 
-  #acceptJob(seq: number, after: string | null, look: Look): Response {
+  #acceptJob(seq: number, after: string | null, look: Look, bearer: string[]): Response {
     const seen = look((tx) => see(tx, seq));
     if (!seen) return new Response("There is no such job", { status: 404 });
     const kept: Kept = { kind: "watcher", job: seq, cursor: after };
-    return this.#sockets.accept({ ...kept }, [tagOf(seq)], (socket) => {
+    return this.#sockets.accept({ ...kept }, [tagOf(seq), ...bearer], (socket) => {
       this.#count(seq, 1);
       this.#tellJob(socket, seq, seen, new Map(), { chars: TOLD_CHARS });
     });
   }
 
-  #acceptQueue(resumed: boolean, look: Look): Response {
+  #acceptQueue(resumed: boolean, look: Look, bearer: string[]): Response {
     const first = look((tx) => (isForgotten(tx) ? null : { cursor: String(tx.now), event: countsOf(tx) }));
     if (!first) return new Response("There is no such queue", { status: 404 });
     // What happened meanwhile was not noted for anybody.
     const gap = { cursor: first.cursor, event: { event: "gap", reason: "resumed" } };
     const kept: Kept = { kind: "watcher", job: null, cursor: null };
-    return this.#sockets.accept({ ...kept }, [QUEUE_TAG], (socket) => {
+    return this.#sockets.accept({ ...kept }, [QUEUE_TAG, ...bearer], (socket) => {
       this.#count(null, 1);
       const texts = (resumed ? [gap, first] : [first]).map((event) => JSON.stringify(event));
       this.#send(socket, null, texts);
@@ -123,7 +126,7 @@ export class Watchers implements WatcherPort {
       return;
     }
     if (!this.#send(socket, seq, frames.texts)) return;
-    if (hasEnded(seen.state)) this.#end(socket, seq, 1000, "ended");
+    if (isFinal(seen.state)) this.#end(socket, seq, 1000, "ended");
     else if (frames.cursor !== cursor) {
       this.#sockets.keep(socket, { kind: "watcher", job: seq, cursor: frames.cursor } satisfies Kept);
     }

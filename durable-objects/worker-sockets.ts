@@ -64,14 +64,14 @@ export class WorkerSockets implements SocketPort {
     this.#ports = ports;
   }
 
-  /** Answers the upgrade of a worker, whose grant stands in the header. */
-  accept(header: string | null): Response {
+  /** Answers the upgrade of a worker, whose grant stands in the header; the tags of `bearer` say whose token it is. */
+  accept(header: string | null, bearer: string[] = []): Response {
     const grant = readGrant(header);
     const blank = { kind: "worker", grant, session: null, standing: null, refused: 0 } as const;
     const tooLong = refuseToKeep(blank, "A token names", grant.tasks);
     if (tooLong) return new Response(tooLong, { status: 400 });
     // It joins the others with its first frame.
-    return this.#ports.sockets.accept(blank);
+    return this.#ports.sockets.accept(blank, bearer);
   }
 
   /** Takes a frame. Frames of one socket are answered one after the other. Never rejects. */

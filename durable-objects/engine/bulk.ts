@@ -112,7 +112,10 @@ function deletePart(tx: Tx, rows: Row[]): void {
   const json = JSON.stringify(gone);
   const leaving = loadLeaving(tx, json);
   tx.sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value ->> 0 FROM json_each(?))", json);
-  for (const [seq] of gone) touch(tx, [{ seq }]);
+  touch(
+    tx,
+    gone.map(([seq]) => ({ seq })),
+  );
   for (const row of rows) {
     const retrying = Number(row.failures) + Number(row.lapses) > 0;
     tally(tx, { state: row.state as "ready", lane: Number(row.lane), retrying }, null);

@@ -6,6 +6,7 @@
  */
 import type { EnqueueOutcome } from "../../client/types.ts";
 import type { EnqueueAnswer, EnqueueInput, Refusal, UniqueTemplate } from "../../client/wire.ts";
+import { idOf } from "./inspect.ts";
 import type { Tx } from "./ports.ts";
 import { type Holder, holdsKey, invalidUnique, keyUntil, loadKeys, type Noted, waits } from "./unique.ts";
 
@@ -84,7 +85,7 @@ function outcomeOf({ onConflict }: UniqueTemplate, other: Noted): EnqueueOutcome
 function rejected(tx: Tx, asked: string, { key, seq, state }: Noted, answers: EnqueueAnswer[]): Refusal {
   const holder =
     seq < tx.books.nextSeq
-      ? `job ${tx.queue}:${tx.partition}:${seq}, which is ${state}`
+      ? `job ${idOf(tx, seq)}, which is ${state}`
       : `jobs[${answers.findIndex((answer) => answer.seq === seq)}] of the same call`;
   const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by ${holder}`;
   return { ok: false, code: "conflict", detail };

@@ -16,10 +16,9 @@ export function notes(ending: Ending): Pick<Move, "outcome" | "error" | "attempt
   const error = errorOf(ending);
   return {
     outcome: ending.outcome,
+    // That nobody could run it is noted with the attempt only.
     error:
-      error && (ending.outcome === "failed" || ending.outcome === "dead" || ending.outcome === "cancelled")
-        ? JSON.stringify({ ...error, fingerprint: fingerprintOf(error) })
-        : null,
+      error && ending.outcome !== "declined" ? JSON.stringify({ ...error, fingerprint: fingerprintOf(error) }) : null,
     attemptError: error && { name: error.name, message: error.message.slice(0, ATTEMPT_MESSAGE_CHARS) },
   };
 }

@@ -138,6 +138,6 @@ export class Engine {
 function flushIsDue(tx: Tx): boolean {
   const { outbox, running } = tx.books;
   if (outbox.unflushed === 0 || outbox.oldestAt === null || outbox.retryAt > tx.now) return false;
-  const idle = running === 0 && readyCount(tx.books, () => true) === 0;
+  const idle = running === 0 && readyCount(tx.books) === 0;
   return idle || outbox.unflushed >= FLUSH_JOBS || tx.now - outbox.oldestAt >= FLUSH_MS;
 }

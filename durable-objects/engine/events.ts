@@ -4,18 +4,9 @@
  *
  * @module
  */
-import type {
-  FinalState,
-  JobError,
-  JobEvent,
-  JobId,
-  JobState,
-  LogLine,
-  Progress,
-  Reason,
-  Streamed,
-} from "../../client/types.ts";
+import type { JobError, JobEvent, JobId, JobState, LogLine, Progress, Reason, Streamed } from "../../client/types.ts";
 import { type AttemptTuple, type JobRecord, type LogTuple, readOptions } from "../../client/wire.ts";
+import { isFinal } from "./states.ts";
 
 /** What of a job is told. Texts are JSON, as in `JobRecord`. */
 export interface Seen {
@@ -50,10 +41,6 @@ export function seenOf(id: JobId, record: JobRecord): Seen {
 export function attemptOf({ state, failures, attempts, options }: JobRecord): number {
   const last = state === "dead" ? (JSON.parse(attempts ?? "[]") as AttemptTuple[]).at(-1)?.[0] : undefined;
   return Math.min(last ?? failures + 1, readOptions(options).maxAttempts);
-}
-
-export function hasEnded(state: JobState): state is FinalState {
-  return state === "completed" || state === "dead" || state === "cancelled";
 }
 
 /** All of the job as it is has been told, but its result. */
@@ -96,7 +83,7 @@ export function eventsSince(before: Told | null, seen: Seen): Streamed<JobEvent>
     const { percent, note } = (JSON.parse(seen.progress ?? "null") as Progress | null) ?? {};
     tell({ event: "progress", id, percent: percent ?? null, note: note ?? null });
   }
-  if (hasEnded(state) && !told.ended) {
+  if (isFinal(state) && !told.ended) {
     told.ended = true;
     tell({ event: "result", id, state, reason, result: jsonOf(seen.result), error: errorOf(seen) });
   }
@@ -106,7 +93,7 @@ export function eventsSince(before: Told | null, seen: Seen): Streamed<JobEvent>
 /** Lines after the first `told` ones, each with its number. Of those that are not kept any more nothing is said. */
 export function linesAfter(told: number, logs: string | null): [n: number, line: LogTuple][] {
   if (countLines(logs) <= told) return [];
-  const [count, lines] = JSON.parse(logs!) as [number, LogTuple[]];
+  const [count, lines] = parseLogs(logs!);
   const first = count - lines.length + 1;
   return lines.map((line, index): [number, LogTuple] => [first + index, line]).filter(([n]) => n > told);
 }
@@ -114,6 +101,11 @@ export function linesAfter(told: number, logs: string | null): [n: number, line:
 /** A line as people see it. */
 export function toLine([at, level, message, fields]: LogTuple): LogLine {
   return { at: new Date(at).toISOString(), level, message, fields };
+}
+
+/** How many lines there were, and the latest of them. */
+export function parseLogs(text: string): [count: number, lines: LogTuple[]] {
+  return JSON.parse(text);
 }
 
 /** How many lines there were, without looking at them. */

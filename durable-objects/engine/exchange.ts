@@ -67,18 +67,19 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
   const room = regranted.length < again.length ? 0 : claimable(tx, session, input.want - again.length);
   const claimed = room > 0 ? claim(tx, session, abilitiesOf(input), room) : [];
   const granted = [...regranted, ...claimed];
-  const gathered = gather(tx, session, input, wants - again.length - granted.length + regranted.length);
-  const full = granted.length + gathered.length > 0 && granted.length + gathered.length >= wants;
+  const gathered = gather(tx, session, input, wants - again.length - claimed.length);
+  const leased = [...granted, ...gathered];
+  const full = leased.length > 0 && leased.length >= wants;
   const cancel = [...session.cancels].filter((seq) => session.held.has(seq));
   saveSession(tx, session);
 
-  stand(tx, input, input.want - again.length - claimed.length, bytesOf([...granted, ...gathered]));
+  stand(tx, input, input.want - again.length - claimed.length, bytesOf(leased));
   const retryInMs = granted.length < input.want ? comeBackInMs(tx, input) : null;
   noteVisit(tx, input, { full, retryInMs, gatherRoom: (input.gather?.want ?? 0) - gathered.length });
   return {
     ok: true,
     n: input.n,
-    jobs: `[${leaseTexts(tx, [...granted, ...gathered])}]`,
+    jobs: `[${leaseTexts(tx, leased)}]`,
     lost,
     refused,
     cancel,
@@ -230,7 +231,7 @@ function comeBackInMs(tx: Tx, input: ExchangeInput): number | null {
   if (workIsLikely(tx)) return LINGER_MS;
   const can = abilitiesOf(input);
   const opensAt = nextOpening(tx, can.channel, (task) => runs(can, task));
-  return opensAt !== null && opensAt <= tx.now + GATE_LINGER_MS ? Math.max(1, opensAt - tx.now) : null;
+  return opensAt <= tx.now + GATE_LINGER_MS ? Math.max(1, opensAt - tx.now) : null;
 }
 
 /** Under a steady stream a short pause is cheaper than a ticket, and not slower. */

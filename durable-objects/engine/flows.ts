@@ -17,7 +17,7 @@ import type { Flow, Head, Lane } from "./scheduler.ts";
 const FLOWS_KEPT = 1_000;
 
 /** The flow of a lane's jobs at a level of urgency; those without a fair key share one. */
-export function flowOf(books: Books, lane: Lane, level: number): Flow {
+function flowOf(books: Books, lane: Lane, level: number): Flow {
   const key = flowKey(lane, level);
   let flow = books.flows.get(key);
   if (!flow) {

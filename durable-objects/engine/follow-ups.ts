@@ -8,6 +8,7 @@ import type { EnqueueInput, FollowUps, JobTemplate, Parcel, ParcelReply, WireOut
 import { assert } from "./assert.ts";
 import { chunks } from "./chunks.ts";
 import { enqueue } from "./enqueue.ts";
+import { idOf } from "./inspect.ts";
 import { ENQUEUE_JOBS_MAX, FOLLOW_UP_MEMORY_MS } from "./limits.ts";
 import { sendParcel } from "./outgoing.ts";
 import type { Tx } from "./ports.ts";
@@ -59,7 +60,7 @@ function isJob(this: unknown[], job: unknown): boolean {
 export function makeFollowUps(tx: Tx, completed: Pick<WireOutcome, "seq" | "fence" | "enqueue">[]): void {
   const byQueue = new Map<string, Collected>();
   for (const { seq, fence, enqueue: groups = [] } of completed) {
-    const parent = `${tx.queue}:${tx.partition}:${seq}`;
+    const parent = idOf(tx, seq);
     for (const { queue, partition, templates, jobs } of groups) {
       const key = `${queue}:${partition}`;
       const all = byQueue.get(key) ?? { queue, partition, source: `${parent}/${fence}`, templates: [], jobs: [] };

@@ -9,6 +9,11 @@ export const COLUMNS = `seq, fence, lanes.task AS task, state, reason, priority,
   NULL AS result, error, progress, attempts, options, created_at AS createdAt, run_at AS runAt,
   started_at AS startedAt, NULL AS finishedAt, cancel_requested_at AS cancelRequestedAt`;
 
+/** The id of a job, as people see it. */
+export function idOf({ queue, partition }: Pick<Tx, "queue" | "partition">, seq: number): string {
+  return `${queue}:${partition}:${seq}`;
+}
+
 /** The job where the object still has it: live, or lately ended. `logs`: with what it logged. */
 export function get(tx: Tx, seq: number, logs = false): JobRecord | "deleted" | null {
   const live = getLive(tx, seq, logs);

@@ -8,6 +8,7 @@ import type { LogLevel } from "../../client/types.ts";
 import type { ExchangeInput, LogTuple } from "../../client/wire.ts";
 import type { Session } from "./books.ts";
 import { chunks } from "./chunks.ts";
+import { parseLogs } from "./events.ts";
 import {
   INSTANT_MAX,
   LOG_BYTES_MAX,
@@ -62,10 +63,6 @@ function addLines(before: string | null, lines: LogTuple[]): string {
 /** The same logs in at most so many bytes: the oldest lines go. */
 export function cutLogs(text: string, bytes: number): string {
   return latestOf(...parseLogs(text), bytes);
-}
-
-export function parseLogs(text: string): [count: number, lines: LogTuple[]] {
-  return JSON.parse(text);
 }
 
 function latestOf(count: number, lines: LogTuple[], most: number): string {

@@ -11,7 +11,7 @@ import { applySettings } from "./books.ts";
 import { carryBuckets } from "./carry.ts";
 import { endJobs } from "./end.ts";
 import { reopenJob } from "./insert.ts";
-import { get, getLive } from "./inspect.ts";
+import { get, getLive, idOf } from "./inspect.ts";
 import { freeKey, loadLeaving, passOn } from "./leave.ts";
 import { DELAY_MS_MAX } from "./limits.ts";
 import { moveJobs } from "./move.ts";
@@ -111,7 +111,7 @@ function takeKeyAgain(tx: Tx, record: JobRecord): string | null {
     return null;
   }
   const { key, seq, state } = keys.known.get(unique!.key)!;
-  return `its unique key "${key}" is held by job ${tx.queue}:${tx.partition}:${seq}, which is ${state}`;
+  return `its unique key "${key}" is held by job ${idOf(tx, seq)}, which is ${state}`;
 }
 
 function hasten(tx: Tx, row: Row): void {

@@ -9,7 +9,6 @@ import { hold } from "./gates.ts";
 import { laneOf } from "./lanes.ts";
 import { countClaimed, countReady } from "./lines.ts";
 import type { Sql, Tx } from "./ports.ts";
-import type { Group } from "./scheduler.ts";
 
 /** Where a job stands, as far as counts go. `retrying`: it has failed or lapsed. */
 export interface Place {
@@ -63,9 +62,9 @@ export function countJobs(sql: Sql, books: Books): Counts {
   return counts;
 }
 
-/** Ready jobs of the groups that `match` accepts. */
-export function readyCount(books: Books, match: (group: Group) => boolean): number {
+/** Ready jobs, of all groups. */
+export function readyCount({ groups }: Books): number {
   let ready = 0;
-  for (const group of books.groups.values()) if (match(group)) ready += group.ready;
+  for (const group of groups.values()) ready += group.ready;
   return ready;
 }

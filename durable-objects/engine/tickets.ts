@@ -18,6 +18,7 @@ import { followUp, openGates } from "./lines.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Group, Lane } from "./scheduler.ts";
 import { runs } from "./standing.ts";
+import { readyCount } from "./tally.ts";
 
 const CHANNELS: readonly Channel[] = ["short", "long"];
 /** How late a session that said it would be back may be. */
@@ -94,7 +95,7 @@ export function decideTickets(tx: Tx): Channel[] {
     const state = books.channels[channel];
     const expected = expectedBack(tx, channel);
     // Who will be back looks at the gate; should it not come, the alarm does.
-    if (opensAt !== null) tx.due(Math.max(opensAt, expected.latestBy));
+    tx.due(Math.max(opensAt, expected.latestBy));
     if (startable === 0) {
       state.intervalMs = TICKET_MS_MIN;
       state.unanswered = null;
@@ -122,17 +123,20 @@ export function decideTickets(tx: Tx): Channel[] {
 /** Lanes of one group whose gates are looked at one by one, to see how many of their jobs may start. */
 const LANES_COUNTED = 64;
 
-/** About how many jobs of the tasks that `match` accepts may start now, and when a gate opens that keeps others. */
+/**
+ * About how many jobs of the tasks that `match` accepts may start now, and when a gate opens that keeps others;
+ * infinite: none does by itself.
+ */
 function startableIn(
   tx: Tx,
   channel: Channel,
   match: (task: string) => boolean,
-): { startable: number; opensAt: number | null } {
+): { startable: number; opensAt: number } {
   const { books } = tx;
   const waiting = [...books.groups.values()].filter(
     (group) => group.ready > 0 && group.channel === channel && match(group.task),
   );
-  if (waiting.length === 0) return { startable: 0, opensAt: null };
+  if (waiting.length === 0) return { startable: 0, opensAt: Number.POSITIVE_INFINITY };
   const left = gathered(tx, channel);
   let opensAt = books.timed.peek()?.at ?? Number.POSITIVE_INFINITY;
   const roomAt = (gate: Gate, cost: number): number => {
@@ -150,7 +154,7 @@ function startableIn(
     if (jobs > 0 && room > 0) tx.due(left.by);
     startable += Math.max(0, jobs - room);
   }
-  return { startable: Math.min(startable, queueRoom), opensAt: Number.isFinite(opensAt) ? opensAt : null };
+  return { startable: Math.min(startable, queueRoom), opensAt };
 }
 
 /** Jobs in the open line of a group, as far as their keys let them start; with many lanes, all of them. */
@@ -168,23 +172,19 @@ function openIn(tx: Tx, { open, openReady }: Group, roomAt: (gate: Gate, cost: n
   return jobs;
 }
 
-/** When a gate opens that keeps ready jobs of a channel (null: of any); null: none does by itself, or nothing waits. */
-export function nextOpening(tx: Tx, channel: Channel | null, match: (task: string) => boolean): number | null {
-  const at = CHANNELS.filter((one) => channel === null || one === channel).map(
-    (one) => startableIn(tx, one, match).opensAt ?? Number.POSITIVE_INFINITY,
-  );
-  const first = Math.min(...at);
-  return Number.isFinite(first) ? first : null;
+/** When a gate opens that keeps ready jobs of a channel (null: of any); infinite: none does by itself, or nothing waits. */
+export function nextOpening(tx: Tx, channel: Channel | null, match: (task: string) => boolean): number {
+  const channels = CHANNELS.filter((one) => channel === null || one === channel);
+  return Math.min(...channels.map((one) => startableIn(tx, one, match).opensAt));
 }
 
 /** Sessions that stand ready do not look at gates again: the alarm does. */
 function dueForStanding(tx: Tx): void {
-  const { standing, groups } = tx.books;
-  if (standing.size === 0 || ![...groups.values()].some(({ ready }) => ready > 0)) return;
+  const { standing } = tx.books;
+  if (standing.size === 0 || readyCount(tx.books) === 0) return;
   const wanting = [...standing.values()].filter(({ want }) => want > 0);
   if (wanting.length === 0) return;
-  const opensAt = nextOpening(tx, null, (task) => wanting.some((one) => runs(one, task)));
-  if (opensAt !== null) tx.due(opensAt);
+  tx.due(nextOpening(tx, null, (task) => wanting.some((one) => runs(one, task))));
 }
 
 function expectedBack(tx: Tx, channel: Channel): { visitors: number; latestBy: number } {

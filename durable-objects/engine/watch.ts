@@ -7,7 +7,7 @@
 import type { QueueEvent, Reason, Streamed } from "../../client/types.ts";
 import { type Entry, type JobRecord, recordOf } from "../../client/wire.ts";
 import { eventsSince, type Seen, seenOf, type Told, toldOf } from "./events.ts";
-import { get } from "./inspect.ts";
+import { get, idOf } from "./inspect.ts";
 import { STREAM_BYTES, STREAM_EVENTS, STREAM_JOBS, STREAM_MS, STREAM_WATCHERS } from "./limits.ts";
 import type { Row, Tx } from "./ports.ts";
 import { countJobs } from "./tally.ts";
@@ -233,8 +233,4 @@ function seenLive(tx: Tx, row: Row): Seen {
     result: null,
     error: null,
   };
-}
-
-function idOf({ queue, partition }: Tx, seq: number): string {
-  return `${queue}:${partition}:${seq}`;
 }

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { LogTuple } from "../../client/wire.ts";
+import { parseLogs } from "../../durable-objects/engine/events.ts";
 import { get } from "../../durable-objects/engine/inspect.ts";
-import { parseLogs } from "../../durable-objects/engine/logs.ts";
 import * as operate from "../../durable-objects/engine/operate.ts";
 import { type Case, ERROR, type TestQueue } from "./queue.ts";
 
