@@ -229,12 +229,20 @@ export function pacePatience(tx: Tx): void {
   }
 }
 
+/** Lanes, and rows of the search below: one to begin with, and one for each priority, of each lane. */
+const LANES_SEARCHED = 64;
+const SEARCH_ROWS = 4 * LANES_SEARCHED;
+
 /**
- * When the longest waiting ready job of the lanes that `match` accepts became ready; null: none waits. Seeks the head of each priority of each lane,
- * for the first 64 of them.
+ * When the longest waiting ready job of the lanes that `match` accepts became ready; null: none waits. Seeks the head of
+ * each priority of each lane, for the first 64 of them.
  */
 export function oldestReadyAt(tx: Tx, match: (lane: Lane) => boolean): number | null {
-  const lanes = [...tx.books.lanes.values()].filter((lane) => lane.ready > 0 && match(lane)).slice(0, 128);
+  const lanes: number[] = [];
+  for (const lane of tx.books.lanes.values()) {
+    if (lanes.length === LANES_SEARCHED) break;
+    if (lane.ready > 0 && match(lane)) lanes.push(lane.id);
+  }
   if (lanes.length === 0) return null;
   const [row] = tx.sql.exec(
     `WITH RECURSIVE heads (lane, priority, rank) AS (
@@ -246,9 +254,9 @@ export function oldestReadyAt(tx: Tx, match: (lane: Lane) => boolean): number | 
          (SELECT priority FROM jobs WHERE state = 'ready' AND lane = h.lane AND priority < h.priority ORDER BY priority DESC LIMIT 1),
          (SELECT rank FROM jobs WHERE state = 'ready' AND lane = h.lane AND priority = h.priority ORDER BY rank LIMIT 1)
        FROM heads AS h WHERE h.priority IS NOT NULL
-       LIMIT 128
+       LIMIT ${SEARCH_ROWS}
      ) SELECT min(rank) AS oldest FROM heads`,
-    JSON.stringify(lanes.map((lane) => lane.id)),
+    JSON.stringify(lanes),
   );
   return row?.oldest == null ? null : Number(row.oldest);
 }

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { describe } from "../../durable-objects/engine/inspect.ts";
 import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
 import type { Case } from "./queue.ts";
 
@@ -29,6 +30,20 @@ export const TICKETS: Case[] = [
       const gaps = sentAt.slice(1).map((at, index) => at - sentAt[index]!);
       expect(Math.max(...gaps)).toBe(600);
       expect(sentAt.length).toBeLessThan(50);
+    },
+  },
+  {
+    name: "how long the oldest has waited is known behind any number of fair keys and priorities",
+    run(queue) {
+      const since = queue.now;
+      for (let n = 0; n < 200; n++) {
+        queue.add({ fairKey: `k${n}` });
+        for (const priority of n === 0 ? [3, 2, 1] : []) queue.add({ fairKey: "k0", priority });
+        queue.now += 10;
+      }
+      expect(queue.read((tx) => describe(tx, null)).oldestReadyAt).toBe(since);
+      queue.pass(3_600_000);
+      expect(queue.effects.wakeAt).toBe(queue.now + 600_000);
     },
   },
   {
