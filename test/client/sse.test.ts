@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { EventParser, readEvents, type ServerEvent } from "../../client/sse.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -67,6 +67,8 @@ it("tells how long to wait before the stream is opened again", async () => {
 });
 
 describe("a body", () => {
+  afterEach(() => void vi.useRealTimers());
+
   function open() {
     let push!: (text: string) => void;
     let fail!: (error: unknown) => void;
@@ -92,17 +94,19 @@ describe("a body", () => {
   });
 
   it("ends when it says nothing for too long; comments are something", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { body, push, cancel } = open();
     const seen: string[] = [];
     const reading = (async () => {
       for await (const { data } of readEvents(body, new EventParser(), { silentMs: 1_000 })) seen.push(data);
     })();
     for (let n = 0; n < 4; n++) {
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await vi.advanceTimersByTimeAsync(400);
       push(": still here\n");
     }
     push("data: a\n\n");
     expect(cancel).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1_000);
     await reading;
     expect(seen).toEqual(["a"]);
     expect(cancel).toHaveBeenCalledOnce();

@@ -1,12 +1,23 @@
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { ExchangeResponse } from "../../client/types.ts";
-import { freshWorld, until } from "../object/support.ts";
+import { env, freshWorld, until } from "../object/support.ts";
 import { answer, ask, enqueue, getJob, problem, settled, worker } from "./remote-support.ts";
 
 // The object, D1 and the Worker are real; the worker speaks HTTP by hand.
 freshWorld();
 
 const EMPTY = { jobs: [], lost: [], refused: [], cancel: [] };
+
+/** So many workers that wait are in the line at the object. */
+async function standing(count: number): Promise<void> {
+  const stub = env.MILLRACE.getByName("pull-a:0");
+  const kept = () =>
+    runInDurableObject(stub, (_object, state) =>
+      state.getWebSockets("worker").map((socket) => socket.deserializeAttachment()?.standing ?? null),
+    );
+  await until(async () => (await kept()).filter((want) => want !== null).length === count);
+}
 
 describe("an exchange over HTTP", () => {
   it("takes a job from its enqueue to the history", async () => {
@@ -205,7 +216,7 @@ describe("wait", () => {
       answeredAt = Date.now();
       return response;
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await standing(1);
     expect(answeredAt).toBe(0);
     expect(await getJob(done.id)).toMatchObject({ state: "completed" });
     await enqueue("pull-a", "later");
@@ -244,7 +255,7 @@ describe("wait", () => {
     const hand = worker("pull-a");
     await hand.exchange({ want: 1 });
     const waiting = hand.exchange({ want: 1, holding: [[id, 1]], wait: "8s" });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await standing(1);
     await answer(await ask(`/v1/jobs/${id}/cancel`, { method: "POST" }));
     expect(await waiting).toMatchObject({ ...EMPTY, cancel: [id] });
   });
@@ -254,7 +265,7 @@ describe("wait", () => {
     await hand.exchange({ want: 1 });
     const gone = new AbortController();
     const waiting = hand.next({ want: 1, wait: "20s" }, { signal: gone.signal }).catch(() => null);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await standing(1);
     // The job is told to the socket that stands for the worker in the same moment in which that goes.
     const id = await enqueue("pull-a");
     gone.abort();
@@ -271,11 +282,12 @@ describe("wait", () => {
     const [first] = (await other.exchange({ want: 1 })).jobs;
     const gone = new AbortController();
     const waiting = worker("pull-a").next({ want: 1, wait: "20s" }, { signal: gone.signal });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await standing(1);
     gone.abort();
     await waiting;
+    await standing(0);
     const waits = other.exchange({ want: 1, settle: [settled(first!)], wait: "5s" });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await standing(1);
     const id = await enqueue("pull-a", "second");
     expect((await waits).jobs).toMatchObject([{ id, fence: 1 }]);
   });
@@ -286,7 +298,7 @@ describe("wait", () => {
     const [first] = (await hands[0]!.exchange({ want: 1 })).jobs;
     await hands[0]!.exchange({ settle: [settled(first!)] });
     const waiting = hands.map((hand) => hand.exchange({ want: 1, wait: "2s" }));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await standing(5);
     const ids = [await enqueue("pull-a", 1), await enqueue("pull-a", 2)];
     const granted = (await Promise.all(waiting)).flatMap(({ jobs }) => jobs);
     expect(granted.map(({ id }) => id).sort()).toEqual(ids.sort());
