@@ -6,7 +6,7 @@
 import type { JobOptions, Json, NewJob } from "../client/types.ts";
 import type { Caller } from "./caller.ts";
 import type { Wrong } from "./flow-fields.ts";
-import { newJob } from "./job-schema.ts";
+import { JOB_OPTIONS } from "./job-schema.ts";
 import { joinPath } from "./json.ts";
 import { type Refused, refuse } from "./problem.ts";
 
@@ -40,8 +40,7 @@ function wrongTask({ tasks }: Caller, { task }: NewJob): Wrong | null {
 /** A field that no job has is left to those who know what was meant. */
 function wrongOption({ options }: Caller, job: NewJob): Wrong | null {
   if (options === null) return null;
-  const isOption = (name: string) => name !== "task" && name !== "payload" && Object.hasOwn(newJob.shape, name);
-  const strange = Object.keys(job).find((name) => isOption(name) && !options.has(name as keyof JobOptions));
+  const strange = Object.keys(job).find((name) => JOB_OPTIONS.includes(name) && !options.has(name as keyof JobOptions));
   if (strange === undefined) return null;
   const may = options.size === 0 ? "it may give none" : `it may give ${[...options].join(", ")}`;
   return { path: strange, message: `is not an option that this token may give: ${may}` };

@@ -35,6 +35,9 @@ export type CheckedJob = z.infer<typeof newJob>;
 
 const known = Object.keys(newJob.shape);
 
+/** All fields of a job but its task and its payload. */
+export const JOB_OPTIONS = known.filter((name) => name !== "task" && name !== "payload");
+
 export const unknownJobFields: UnknownFields = {
   known,
   hints: {

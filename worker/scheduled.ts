@@ -11,14 +11,13 @@ import { overdueQueues, type QueueKey, recordPoke } from "./history/registry.ts"
 import { historyReads } from "./history-reads.ts";
 import type { Log } from "./log.ts";
 import { dismissTokens } from "./tokens/dismiss.ts";
+import { inTurns } from "./turns.ts";
 
 /** How long a queue is trusted to go by the code's schedules once it has said so. */
 const TOLD_FOR_MS = 3_600_000;
 const AUDIT_KEPT_MS = 90 * 86_400_000;
 /** By then every isolate knows of a revocation, and the sweep came round. */
 const LATELY_MS = 180_000;
-/** Pokes under way at once: an invocation may wait for six connections. */
-const POKES_AT_ONCE = 6;
 
 export interface SweepDeps<Env> {
   database(env: Env): D1Database;
@@ -76,12 +75,6 @@ async function tellSchedules<Env>(
       deps.log("error", "schedules_untold", { queue, error: String(error) });
     }
   });
-}
-
-async function inTurns<Item>(items: readonly Item[], run: (item: Item) => Promise<void>): Promise<void> {
-  for (let from = 0; from < items.length; from += POKES_AT_ONCE) {
-    await Promise.all(items.slice(from, from + POKES_AT_ONCE).map(run));
-  }
 }
 
 async function pokeOverdue<Env>(deps: SweepDeps<Env>, env: Env, pokes: Map<string, PokeReply>): Promise<void> {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { AuditEntry } from "../../client/types.ts";
+import { idsFrom, newId } from "./ids.ts";
 
 /** An entry with its instant in ms. */
 export type AuditRow = Omit<AuditEntry, "at"> & { at: number };
@@ -19,19 +20,15 @@ export interface AuditStore {
 
 const PRUNE_ROWS = 5_000;
 
-/** Sorts by time; the rest is random. */
-const idsFrom = (at: number) => at.toString(36).padStart(9, "0");
-
 export function auditIn(db: D1Database): AuditStore {
   return {
     async note({ at, who, tokenId, role, action, status, requestId }) {
-      const id = `${idsFrom(at)}-${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
       await db
         .prepare(
           `INSERT INTO audit (id, at, who, token_id, role, action, status, request_id)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
         )
-        .bind(id, at, who, tokenId, role, action, status, requestId)
+        .bind(newId(at, 12), at, who, tokenId, role, action, status, requestId)
         .run();
     },
     async list({ before, from, to, limit }) {

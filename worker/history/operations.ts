@@ -5,6 +5,7 @@
  * @module
  */
 import type { JobState, Operation, OperationAction } from "../../client/types.ts";
+import { idsFrom, newId } from "./ids.ts";
 
 /** What was asked for; instants and durations in ms. */
 export interface OperationAsked {
@@ -85,12 +86,7 @@ export interface Operations {
   prune(before: number): Promise<void>;
 }
 
-/** Sorts by time; the rest is random. */
-export function newOperationId(now: number): string {
-  return `${idsFrom(now)}-${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
-}
-
-const idsFrom = (now: number) => `op-${now.toString(36).padStart(9, "0")}`;
+export const newOperationId = (now: number): string => `op-${newId(now, 12)}`;
 
 /** A step is over, or will be repeated, after this time. */
 export const LEASE_MS = 60_000;
@@ -174,7 +170,8 @@ export function operationsIn(db: D1Database): Operations {
       return results.map(({ id }) => id);
     },
     async prune(before) {
-      await db.prepare(PRUNE).bind(idsFrom(before), before).run();
+      const began = `op-${idsFrom(before)}`;
+      await db.prepare(PRUNE).bind(began, before).run();
     },
   };
 }

@@ -9,11 +9,8 @@ import { ADMINS, EVERYBODY } from "../caller.ts";
 import { instant } from "../fields.ts";
 import { parseInstant } from "../instant.ts";
 import { pageOf, paging } from "../schemas.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { afterIds, pageAsked } from "./cursor.ts";
 import { ok, route } from "./route.ts";
-
-const DEFAULT_LIMIT = 50;
 
 const text = z.string();
 const auditEntry = z
@@ -41,18 +38,17 @@ export const listAudit = route({
   answers: { 200: { description: "A page.", schema: pageOf(auditEntry) } },
   errors: [],
   async handle(call) {
-    const { cursor, from, to } = call.query;
-    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
-    const place = cursor === undefined ? null : readCursor("audit", cursor);
-    if (cursor !== undefined && place === null) return badCursor();
+    const { from, to } = call.query;
+    const page = pageAsked("audit", call.query);
+    if (!page.ok) return page;
+    const { place, limit } = page;
     const rows = await call.history().audit.list({
       before: place?.[0] ?? null,
       from: from === undefined ? null : parseInstant(from),
       to: to === undefined ? null : parseInstant(to),
       limit,
     });
-    const nextCursor = rows.length < limit ? null : writeCursor("audit", [rows.at(-1)!.id]);
     const items = rows.map((row) => ({ ...row, at: new Date(row.at).toISOString() }));
-    return ok({ items, nextCursor } satisfies Page<AuditEntry>);
+    return ok({ items, nextCursor: afterIds("audit", rows, limit) } satisfies Page<AuditEntry>);
   },
 });

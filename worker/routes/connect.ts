@@ -4,10 +4,10 @@
  * @module
  */
 import { WORKERS } from "../caller.ts";
-import { refuse } from "../problem.ts";
+import { type Refused, refuse } from "../problem.ts";
 import { queueParams } from "../schemas.ts";
 import { openSocket, refuseWorkers } from "./exchange.ts";
-import { route } from "./route.ts";
+import { type Raw, route, type Services } from "./route.ts";
 
 /** A browser can send no headers: it offers its token as a subprotocol, `bearer.<token>`, beside this one. */
 const SUBPROTOCOL = "millrace";
@@ -24,7 +24,7 @@ export const connectWorker = route({
         'A WebSocket. The worker sends an `ExchangeRequest` a message, and the text `ping` every 20 s, answered `pong`. It gets `{ "type": "answer", … }` with an `ExchangeResponse` for each, `{ "type": "problem", n, problem }` where it was refused, and between them `{ "type": "push", n, jobs, cancel }`: jobs for what it still wants of exchange `n`. A browser offers the subprotocols `millrace` and `bearer.<token>`.',
     },
   },
-  errors: ["forbidden", "not_found", "conflict"],
+  errors: ["not_found", "conflict"],
   async handle(call) {
     const { queue } = call.params;
     const refused = refuseWorkers(call, queue);
@@ -34,10 +34,7 @@ export const connectWorker = route({
       return refuse("invalid_request", detail);
     }
     const webSocket = await openSocket(call, queue);
-    if (!webSocket) return refuse("unavailable", `Queue "${queue}" takes no more sockets just now: try again later.`);
-    const subprotocol = chosen(call.request.headers.get("sec-websocket-protocol"));
-    const headers = { "x-request-id": call.requestId, ...(subprotocol && { "sec-websocket-protocol": subprotocol }) };
-    return { ok: true, response: new Response(null, { status: 101, webSocket, headers }) };
+    return webSocket ? upgraded(call, webSocket) : noMore(queue);
   },
 });
 
@@ -46,8 +43,19 @@ export function isUpgrade({ method, headers }: Request): boolean {
   return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
+/** Hands the socket over. Its answer goes out as it is, so it bears the request's id by itself. */
+export function upgraded({ request, requestId }: Services & { request: Request }, webSocket: WebSocket): Raw {
+  const subprotocol = chosen(request.headers.get("sec-websocket-protocol"));
+  const headers = { "x-request-id": requestId, ...(subprotocol && { "sec-websocket-protocol": subprotocol }) };
+  return { ok: true, response: new Response(null, { status: 101, webSocket, headers }) };
+}
+
+export function noMore(queue: string): Refused {
+  return refuse("unavailable", `Queue "${queue}" takes no more sockets just now: try again later.`);
+}
+
 /** Of the subprotocols that were offered: a browser takes no socket that chooses none of them. */
-export function chosen(offered: string | null): string | null {
+function chosen(offered: string | null): string | null {
   const names = (offered ?? "").split(",").map((name) => name.trim());
   return names.find((name) => name === SUBPROTOCOL) ?? names.find((name) => name.startsWith("bearer.")) ?? null;
 }

@@ -6,6 +6,10 @@
 import { z } from "zod";
 import { fromBase64Url, toBase64Url } from "../bytes.ts";
 import { keyText, kindName, queueName } from "../fields.ts";
+import { type Refused, refuse } from "../problem.ts";
+
+/** Items of a page, where nobody says. */
+export const DEFAULT_LIMIT = 50;
 
 const seq = z.int().min(0);
 const partition = z.int().min(0);
@@ -38,4 +42,34 @@ export function readCursor<K extends Kind>(kind: K, cursor: string): CursorOf<K>
   } catch {
     return null;
   }
+}
+
+export function badCursor(): Refused {
+  return refuse("invalid_request", "This cursor is none that a page of this list was answered with: begin without.", [
+    { path: "cursor", message: "is no cursor of this list" },
+  ]);
+}
+
+interface Asked {
+  cursor?: string | undefined;
+  limit?: string | undefined;
+}
+
+/** A page as a checked query asks for it; `place` null: the first. */
+export function pageAsked<K extends Kind>(
+  kind: K,
+  { cursor, limit }: Asked,
+): { ok: true; place: CursorOf<K> | null; limit: number } | Refused {
+  const place = cursor === undefined ? null : readCursor(kind, cursor);
+  if (cursor !== undefined && place === null) return badCursor();
+  return { ok: true, place, limit: limit === undefined ? DEFAULT_LIMIT : Number(limit) };
+}
+
+/** Where the page after `rows` begins; null: they are the last. */
+export function afterIds(
+  kind: "operations" | "tokens" | "audit",
+  rows: readonly { id: string }[],
+  limit: number,
+): string | null {
+  return rows.length < limit ? null : writeCursor(kind, [rows.at(-1)!.id]);
 }

@@ -12,9 +12,9 @@ import { parseInstant } from "../instant.ts";
 import { refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { errorGroup, jobFilter } from "../schemas.ts";
+import { DEFAULT_LIMIT } from "./cursor.ts";
 import { ok, route } from "./route.ts";
 
-const DEFAULT_LIMIT = 50;
 const STATES = /^(dead|cancelled)(,(dead|cancelled))?$/;
 
 const query = z.strictObject({

@@ -7,15 +7,16 @@
 import { z } from "zod";
 import type { JobEvent, Streamed } from "../../client/types.ts";
 import type { JobRecord } from "../../client/wire.ts";
-import { eventsSince, hasEnded, readCursor, seenOf, type Told } from "../../durable-objects/engine/events.ts";
+import { eventsSince, readCursor, seenOf, type Told } from "../../durable-objects/engine/events.ts";
 import { JOB_READERS, READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import { eventStream, FIRST_TEXT, STREAM_HEADERS, toText } from "../event-stream.ts";
-import type { JobAddress } from "../job.ts";
+import { formatJobId, type JobAddress } from "../job.ts";
+import { isFinal } from "../listing.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { jobParams, queueParams } from "../schemas.ts";
-import { chosen, isUpgrade } from "./connect.ts";
+import { isUpgrade, noMore, upgraded } from "./connect.ts";
 import { absent, addressOf, findJob } from "./jobs.ts";
 import { type Answer, type Raw, route, type Services } from "./route.ts";
 
@@ -60,7 +61,7 @@ export const jobEvents = route({
       const record = await findJob(call, address);
       if (record === null) return absent(id);
       // A browser opens a stream again that has ended, until it is told that there is no more.
-      const isAll = told?.ended && record.fence === told.fence && hasEnded(record.state);
+      const isAll = told?.ended && record.fence === told.fence && isFinal(record.state);
       if (isAll && !isUpgrade(call.request)) return { ok: true, status: 204 };
     }
     return watch(call, address, after, told);
@@ -92,7 +93,7 @@ export const queueEvents = route({
 /** Told by the object while it has the job; else from the history, whose jobs have ended. */
 async function watch(call: Asked, address: JobAddress, after: string | null, told: Told | null): Promise<Answer> {
   const { queue, partition, seq } = address;
-  const id = `${queue}:${partition}:${seq}`;
+  const id = formatJobId(queue, partition, seq);
   // Once more where the job came back between two looks.
   for (let looks = 0; looks < 2; looks++) {
     const path = `/watch?job=${seq}${after === null ? "" : `&after=${after}`}`;
@@ -101,13 +102,13 @@ async function watch(call: Asked, address: JobAddress, after: string | null, tol
     if (status !== 404) return noMore(queue);
     const record = await findJob(call, address, true);
     if (record === null) return absent(id);
-    if (hasEnded(record.state)) return past(call, id, told, record);
+    if (isFinal(record.state)) return past(call, id, told, record);
   }
   return noMore(queue);
 }
 
 function live(call: Asked, webSocket: WebSocket): Raw {
-  if (isUpgrade(call.request)) return upgraded(call.request, webSocket);
+  if (isUpgrade(call.request)) return upgraded(call, webSocket);
   if (call.request.method !== "HEAD") return stream(eventStream(webSocket));
   webSocket.accept();
   webSocket.close(1000);
@@ -121,17 +122,11 @@ function past(call: Asked, id: string, told: Told | null, record: JobRecord): Ra
   server.accept();
   for (const event of events) server.send(JSON.stringify(event));
   server.close(1000, "ended");
-  return upgraded(call.request, client);
+  return upgraded(call, client);
 }
 
 function stream(body: BodyInit | null): Raw {
   return { ok: true, response: new Response(body, { headers: STREAM_HEADERS }) };
-}
-
-function upgraded(request: Request, webSocket: WebSocket): Raw {
-  const subprotocol = chosen(request.headers.get("sec-websocket-protocol"));
-  const headers: HeadersInit = subprotocol === null ? {} : { "sec-websocket-protocol": subprotocol };
-  return { ok: true, response: new Response(null, { status: 101, webSocket, headers }) };
 }
 
 /** A browser that comes back says by the header where it was, and by the address where it began. */
@@ -142,8 +137,4 @@ function afterOf({ request, query }: { request: Request; query: { after?: string
 function badCursor(after: string): Refused {
   const detail = `"${after.toWellFormed().slice(0, 100)}" is not the id of an event of this stream: begin anew, without it.`;
   return refuse("invalid_request", detail, [{ path: "after", message: "is not the id of an event of this stream" }]);
-}
-
-function noMore(queue: string): Refused {
-  return refuse("unavailable", `Queue "${queue}" takes no more sockets just now: try again later.`);
 }

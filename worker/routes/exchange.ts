@@ -5,6 +5,7 @@
  */
 import { parseDuration } from "../../client/duration.ts";
 import type { ExchangeRequest } from "../../client/types.ts";
+import type { ExchangeInput } from "../../client/wire.ts";
 import { GRANT_HEADER, type Grant, writeGrant } from "../../durable-objects/queue-object.ts";
 import { WORKERS } from "../caller.ts";
 import { declaredQueue } from "../config.ts";
@@ -25,14 +26,14 @@ export const exchangeJobs = route({
   params: queueParams,
   body: { schema: exchangeRequest, checked: false, text: true },
   answers: { 200: { description: "What it is to do now.", schema: exchangeResponse } },
-  errors: ["forbidden", "not_found", "conflict", "payload_too_large", "unsupported_media_type"],
+  errors: ["not_found", "conflict", "payload_too_large", "unsupported_media_type"],
   async handle(call) {
     const { queue } = call.params;
     const refused = refuseWorkers(call, queue);
     if (refused) return refused;
     const parsed = parseExchange(call.body as unknown as string);
     if (!parsed.ok) return parsed;
-    const run = (input: Parameters<ReturnType<Services["stub"]>["exchange"]>[0]) => call.stub(queue).exchange(input);
+    const run = (input: ExchangeInput) => call.stub(queue).exchange(input);
     const via = { queue, partition: 0, channel: null, may: grantOf(call), standing: false, run };
     const done = await exchange(call.config, via, parsed.value);
     if (!done.ok) return done;
@@ -54,7 +55,7 @@ export function refuseWorkers({ config }: Services, queue: string): Refused | nu
 }
 
 /** What the caller's token lets it do as a worker. */
-export function grantOf({ caller }: Services): Grant {
+function grantOf({ caller }: Services): Grant {
   const { tasks, queues, name, tokenId } = caller;
   return { tasks: tasks && [...tasks], queues: queues && [...queues], name, token: tokenId };
 }

@@ -6,6 +6,7 @@
 import { DEFAULT_QUEUE } from "../config.ts";
 import { refuse } from "../problem.ts";
 import { health } from "../schemas.ts";
+import { within } from "../within.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
 
 const CACHE_MS = 10_000;
@@ -41,7 +42,7 @@ async function look(call: Services): Promise<Answer> {
 
 async function lookAtHistory(call: Services): Promise<{ ok: boolean; fullness: number | null }> {
   try {
-    const seen = await within(call.history().check());
+    const seen = await within(ANSWER_IN_MS, call.history().check());
     if (seen.ok) return { ok: true, fullness: Math.round(seen.fullness * 1_000) / 1_000 };
     call.log("error", "history_unhealthy", { detail: seen.detail });
   } catch (error) {
@@ -53,22 +54,10 @@ async function lookAtHistory(call: Services): Promise<{ ok: boolean; fullness: n
 /** Any object tells whether objects run; looking at one that was never used writes nothing. */
 async function lookAtObject(call: Services): Promise<{ ok: boolean }> {
   try {
-    await within(call.stub(DEFAULT_QUEUE).describe());
+    await within(ANSWER_IN_MS, call.stub(DEFAULT_QUEUE).describe());
     return { ok: true };
   } catch (error) {
     call.log("error", "object_unhealthy", { error: String(error) });
     return { ok: false };
-  }
-}
-
-async function within<Value>(promise: Promise<Value>): Promise<Value> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_IN_MS} ms`)), ANSWER_IN_MS);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -13,12 +13,10 @@ import { keyParams, keyState, pauseKeyBody } from "../limit-schema.ts";
 import { showRate } from "../limit-settings.ts";
 import { refuse } from "../problem.ts";
 import { pageOf, paging, queueParams } from "../schemas.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { pageAsked, writeCursor } from "./cursor.ts";
 import { refuseUndeclared } from "./queues.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
 
-const DEFAULT_LIMIT = 50;
 const PATH = "/v1/queues/{queue}/limits/{kind}/{value}/pause";
 const answers = { 200: { description: "The key as it then is.", schema: keyState } };
 const errors: ErrorCode[] = ["not_found"];
@@ -35,11 +33,10 @@ export const listKeys = route({
   async handle(call) {
     const strange = refuseUndeclared(call.config, call.params.queue);
     if (strange) return strange;
-    const { kind, cursor } = call.query;
-    const place = cursor === undefined ? null : readCursor("keys", cursor);
-    if (cursor !== undefined && place === null) return badCursor();
-    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
-    const keys = await call.stub(call.params.queue).keys(kind ?? null);
+    const asked = pageAsked("keys", call.query);
+    if (!asked.ok) return asked;
+    const { place, limit } = asked;
+    const keys = await call.stub(call.params.queue).keys(call.query.kind ?? null);
     const from = place === null ? 0 : keys.findIndex((key) => nameOf(key) > place.join(":"));
     const page = from < 0 ? [] : keys.slice(from, from + limit);
     const last = page.at(-1);

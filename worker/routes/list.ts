@@ -14,10 +14,8 @@ import { isCurrent, isFinal, readPage } from "../listing.ts";
 import { refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { job, jobFilter, pageOf } from "../schemas.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { badCursor, DEFAULT_LIMIT, readCursor, writeCursor } from "./cursor.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
-
-const DEFAULT_LIMIT = 50;
 
 type Filter = Omit<ListInput, "beforeSeq">;
 
@@ -48,12 +46,6 @@ export function toFilter({ state, task, tag, from, to, fingerprint }: Asked) {
     to: to === undefined ? null : parseInstant(to),
     fingerprint: fingerprint ?? null,
   };
-}
-
-export function badCursor(): Answer {
-  return refuse("invalid_request", "This cursor is none that a page of this list was answered with: begin without.", [
-    { path: "cursor", message: "is no cursor of this list" },
-  ]);
 }
 
 async function listQueue(call: Services, queue: string, filter: Filter, cursor: string | undefined): Promise<Answer> {

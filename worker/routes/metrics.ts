@@ -12,11 +12,11 @@ import type { Buckets, QueueDescription } from "../../client/wire.ts";
 import { READERS } from "../caller.ts";
 import { queueSettings } from "../config.ts";
 import type { RegisteredQueue } from "../history-reads.ts";
+import { inTurns } from "../turns.ts";
 import { route, type Services } from "./route.ts";
 
-/** Objects asked in one scrape, and how many at once. */
+/** Objects asked in one scrape. */
 const MAX_ASKED = 200;
-const ASKED_AT_ONCE = 6;
 
 export const getMetrics = route({
   method: "get",
@@ -31,7 +31,7 @@ export const getMetrics = route({
     const asked = awake.slice(0, MAX_ASKED);
     const described = await describeAll(call, asked);
     const unread = awake.length - described.size;
-    const text = write(queues, described, unread) + refusals(call.refused);
+    const text = write(queues, described, unread, call.refused);
     const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
     return { ok: true, status: 200, text, headers };
   },
@@ -39,17 +39,14 @@ export const getMetrics = route({
 
 async function describeAll(call: Services, queues: RegisteredQueue[]): Promise<Map<string, QueueDescription>> {
   const described = new Map<string, QueueDescription>();
-  const describe = async ({ name }: RegisteredQueue) => {
+  await inTurns(queues, async ({ name }) => {
     try {
       const queue = await call.stub(name).describe();
       if (queue) described.set(name, queue);
     } catch (error) {
       call.log("warn", "metrics_unread", { requestId: call.requestId, queue: name, error: String(error) });
     }
-  };
-  for (let from = 0; from < queues.length; from += ASKED_AT_ONCE) {
-    await Promise.all(queues.slice(from, from + ASKED_AT_ONCE).map(describe));
-  }
+  });
   return described;
 }
 
@@ -146,7 +143,12 @@ const METRICS: Metric[] = [
   ],
 ];
 
-function write(queues: RegisteredQueue[], described: Map<string, QueueDescription>, unread: number): string {
+function write(
+  queues: RegisteredQueue[],
+  described: Map<string, QueueDescription>,
+  unread: number,
+  refused: Services["refused"],
+): string {
   const lines: string[] = [];
   const head = (name: string, type: string, help: string) =>
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
@@ -174,15 +176,13 @@ function write(queues: RegisteredQueue[], described: Map<string, QueueDescriptio
     head(name, "histogram", `${what}; the sum is at most 10 % off.`);
     for (const [queue, { metrics }] of described) lines.push(...histogram(name, queue, metrics[kind]));
   }
+  head(
+    "millrace_requests_refused_total",
+    "counter",
+    "Requests refused, by code, since the isolate of the Worker that answers was loaded; others count apart.",
+  );
+  for (const [code, count] of refused) lines.push(`millrace_requests_refused_total${labels({ code })} ${count}`);
   return `${lines.join("\n")}\n`;
-}
-
-function refusals(refused: Services["refused"]): string {
-  const name = "millrace_requests_refused_total";
-  const help =
-    "Requests refused, by code, since the isolate of the Worker that answers was loaded; others count apart.";
-  const lines = [...refused].map(([code, count]) => `${name}${labels({ code })} ${count}`);
-  return `${[`# HELP ${name} ${help}`, `# TYPE ${name} counter`, ...lines].join("\n")}\n`;
 }
 
 /** Every fourth of the object's buckets, which grow by a fifth each: 1 ms to about a day in 26 steps. */

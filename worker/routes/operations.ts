@@ -13,11 +13,9 @@ import { operationBody, readOperation, toOperation } from "../operations/ask.ts"
 import { runOperation } from "../operations/run.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { operation, pageOf, paging } from "../schemas.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { afterIds, pageAsked } from "./cursor.ts";
 import { ok, route, type Services, type Success } from "./route.ts";
 
-const DEFAULT_LIMIT = 50;
 /** After an answer an invocation may go on for 30 s; the sweep goes on with what is left. */
 const RUN_MS = 20_000;
 
@@ -55,12 +53,11 @@ export const listOperations = route({
   answers: { 200: { description: "A page.", schema: pageOf(operation) } },
   errors: [],
   async handle(call) {
-    const { cursor } = call.query;
-    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
-    const place = cursor === undefined ? null : readCursor("operations", cursor);
-    if (cursor !== undefined && place === null) return badCursor();
+    const page = pageAsked("operations", call.query);
+    if (!page.ok) return page;
+    const { place, limit } = page;
     const rows = await call.history().operations.list(place?.[0] ?? null, limit);
-    const nextCursor = rows.length < limit ? null : writeCursor("operations", [rows.at(-1)!.id]);
+    const nextCursor = afterIds("operations", rows, limit);
     const reached = rows.filter((row) => barredFrom(call, row) === null);
     return ok({ items: reached.map(toOperation), nextCursor } satisfies Page<Operation>);
   },

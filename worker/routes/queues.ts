@@ -15,11 +15,9 @@ import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { effectiveConfig, noBody, pageOf, paging, pauseBody, queue, queueParams, queueSummary } from "../schemas.ts";
 import { settingsPatch, toEffectiveConfig, toSettingsPatch } from "../settings.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { pageAsked, writeCursor } from "./cursor.ts";
 import { type Answer, ok, route, type Services } from "./route.ts";
 
-const DEFAULT_LIMIT = 50;
 const answers = { 200: { description: "The queue.", schema: queue } };
 const errors: ErrorCode[] = ["not_found", "unsupported_media_type", "payload_too_large"];
 
@@ -36,13 +34,9 @@ export const listQueues = route({
     const { caller } = call;
     const barred = caller.jobs === null ? null : refuseWhole(caller, null);
     if (barred) return barred;
-    const { cursor, limit } = call.query;
-    const place = cursor === undefined ? null : readCursor("queues", cursor);
-    if (cursor !== undefined && place === null) return badCursor();
-    const page = await call.history().queues({
-      cursor: place?.[0] ?? null,
-      limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
-    });
+    const asked = pageAsked("queues", call.query);
+    if (!asked.ok) return asked;
+    const page = await call.history().queues({ cursor: asked.place?.[0] ?? null, limit: asked.limit });
     const nextCursor = page.nextCursor === null ? null : writeCursor("queues", [page.nextCursor]);
     return ok({ items: page.items.filter(({ name }) => caller.queue(name)), nextCursor });
   },

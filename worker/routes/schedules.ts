@@ -13,13 +13,11 @@ import { refuse } from "../problem.ts";
 import { backfillBody, backfilled, madeNow, schedule, scheduleParams, scheduleSpec } from "../schedule-schema.ts";
 import { resolveSchedule, SPEC_DEFAULTS } from "../schedules.ts";
 import { noBody, pageOf, paging, pauseBody, queueParams } from "../schemas.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { pageAsked, writeCursor } from "./cursor.ts";
 import { refuseUndeclared } from "./queues.ts";
 import { type Answer, type Call, ok, route } from "./route.ts";
 
 const PATH = "/v1/queues/{queue}/schedules/{name}";
-const DEFAULT_LIMIT = 50;
 const answers = { 200: { description: "The schedule.", schema: schedule } };
 const errors: ErrorCode[] = ["not_found", "unsupported_media_type", "payload_too_large"];
 
@@ -35,9 +33,9 @@ export const listSchedules = route({
   async handle({ config, params: { queue }, query, stub }) {
     const strange = refuseUndeclared(config, queue);
     if (strange) return strange;
-    const place = query.cursor === undefined ? null : readCursor("schedules", query.cursor);
-    if (query.cursor !== undefined && place === null) return badCursor();
-    const limit = query.limit === undefined ? DEFAULT_LIMIT : Number(query.limit);
+    const page = pageAsked("schedules", query);
+    if (!page.ok) return page;
+    const { place, limit } = page;
     const found = await stub(queue).schedules(place?.[0] ?? null, limit);
     const nextCursor = found.length < limit ? null : writeCursor("schedules", [found.at(-1)!.name]);
     return ok({ items: found.map((one) => toSchedule(queue, one)), nextCursor });

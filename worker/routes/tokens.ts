@@ -10,11 +10,8 @@ import { pageOf, paging } from "../schemas.ts";
 import { dismissTokens } from "../tokens/dismiss.ts";
 import { iso, LIFETIMES, madeToken, tokenId, tokenInfo, tokenRequest, toTokenInfo } from "../tokens/request.ts";
 import { makeToken } from "../tokens/token.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
-import { badCursor } from "./list.ts";
+import { afterIds, pageAsked } from "./cursor.ts";
 import { ok, route } from "./route.ts";
-
-const DEFAULT_LIMIT = 50;
 
 export const createToken = route({
   method: "post",
@@ -42,12 +39,11 @@ export const listTokens = route({
   answers: { 200: { description: "A page.", schema: pageOf(tokenInfo) } },
   errors: [],
   async handle(call) {
-    const { cursor } = call.query;
-    const limit = call.query.limit === undefined ? DEFAULT_LIMIT : Number(call.query.limit);
-    const place = cursor === undefined ? null : readCursor("tokens", cursor);
-    if (cursor !== undefined && place === null) return badCursor();
+    const page = pageAsked("tokens", call.query);
+    if (!page.ok) return page;
+    const { place, limit } = page;
     const rows = await call.history().tokens.list(place?.[0] ?? null, limit);
-    const nextCursor = rows.length < limit ? null : writeCursor("tokens", [rows.at(-1)!.id]);
+    const nextCursor = afterIds("tokens", rows, limit);
     return ok({ items: rows.map(toTokenInfo), nextCursor } satisfies Page<TokenInfo>);
   },
 });

@@ -6,9 +6,7 @@
 import type { QueueRpc } from "../../client/wire.ts";
 import type { HistoryReads } from "../history-reads.ts";
 import type { Log } from "../log.ts";
-
-/** An invocation may wait for six connections. */
-const AT_ONCE = 6;
+import { inTurns } from "../turns.ts";
 
 export interface DismissDeps {
   history(): Pick<HistoryReads, "registered">;
@@ -20,16 +18,13 @@ export interface DismissDeps {
 export async function dismissTokens({ history, stub, log }: DismissDeps, ids: string[]): Promise<void> {
   try {
     const queues = await history().registered(Date.now());
-    const dismiss = async ({ name }: { name: string }) => {
+    await inTurns(queues, async ({ name }) => {
       try {
         await stub(name).dismiss(ids);
       } catch (error) {
         log("warn", "sockets_undismissed", { queue: name, tokens: ids.length, error: String(error) });
       }
-    };
-    for (let from = 0; from < queues.length; from += AT_ONCE) {
-      await Promise.all(queues.slice(from, from + AT_ONCE).map(dismiss));
-    }
+    });
   } catch (error) {
     log("warn", "sockets_undismissed", { tokens: ids.length, error: String(error) });
   }

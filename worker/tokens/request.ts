@@ -9,10 +9,11 @@ import type { Json, Role, TokenInfo, TokenRequest } from "../../client/types.ts"
 import { EVERYBODY } from "../caller.ts";
 import { QUEUE_PATTERN } from "../config.ts";
 import { duration, keyText, taskName } from "../fields.ts";
+import { newId } from "../history/ids.ts";
 import type { TokenAbout, TokenRow } from "../history/tokens.ts";
 import { errorsOf } from "../issues.ts";
 import { parseJobId } from "../job.ts";
-import { newJob } from "../job-schema.ts";
+import { JOB_OPTIONS } from "../job-schema.ts";
 import { isDeeperThan, utf8Bytes } from "../json.ts";
 import { rateLimit } from "../limit-schema.ts";
 import { type Refused, refuse } from "../problem.ts";
@@ -31,8 +32,7 @@ const MAX_STARS = 4;
 
 const QUEUE_MESSAGE = `is a queue's name, or a pattern such as "tenant-*", with at most ${MAX_STARS} stars`;
 const ROLE_MESSAGE = `is one of ${EVERYBODY.join(", ")}`;
-const OPTIONS = Object.keys(newJob.shape).filter((name) => name !== "task" && name !== "payload");
-const OPTION_MESSAGE = `is one of ${OPTIONS.join(", ")}`;
+const OPTION_MESSAGE = `is one of ${JOB_OPTIONS.join(", ")}`;
 const PIN_MESSAGE = `is an object of at most ${MAX_PIN_BYTES} bytes as JSON`;
 
 /** At most 100: a token holds 4,096 characters. */
@@ -63,8 +63,8 @@ export const claimed = {
     .optional()
     .describe("Fields of the payload: filled in where absent, refused where other."),
   options: z
-    .array(z.enum(OPTIONS as [string, ...string[]], OPTION_MESSAGE), "is a list of job options")
-    .max(OPTIONS.length)
+    .array(z.enum(JOB_OPTIONS as [string, ...string[]], OPTION_MESSAGE), "is a list of job options")
+    .max(JOB_OPTIONS.length)
     .optional()
     .describe("Job options that a producer may give; default none."),
   rate: rateLimit.optional().describe("Jobs that a producer may enqueue into one queue."),
@@ -139,10 +139,7 @@ const ID = /^tok-[0-9a-z]{9}-[0-9a-f]{16}$/;
 const ID_MESSAGE = 'is the id of a token, such as "tok-0mhxqyy3k-3f2b8c71d9aa0e54"';
 export const tokenId = z.string(ID_MESSAGE).regex(ID, ID_MESSAGE).meta({ example: "tok-0mhxqyy3k-3f2b8c71d9aa0e54" });
 
-/** Sorts by time; the rest is random. */
-export function newTokenId(now: number): string {
-  return `tok-${now.toString(36).padStart(9, "0")}-${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
-}
+export const newTokenId = (now: number): string => `tok-${newId(now, 16)}`;
 
 const time = z.string().meta({ format: "date-time" });
 

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Log } from "../log.ts";
+import { within } from "../within.ts";
 
 /** A list is read anew after this time. */
 const FRESH_MS = 25_000;
@@ -35,7 +36,7 @@ export function createRevocations(log: Log, clock: () => number = Date.now): Rev
     // for the promise of another.
     if (now < trustedUntil) dueAt = now + AGAIN_AFTER_MS;
     try {
-      listed = new Set(await within(load(now)));
+      listed = new Set(await within(READ_IN_MS, load(now)));
       dueAt = now + FRESH_MS;
       trustedUntil = now + TRUSTED_MS;
       for (const [id, at] of added) if (at < now) added.delete(id);
@@ -56,16 +57,4 @@ export function createRevocations(log: Log, clock: () => number = Date.now): Rev
       added.set(id, clock());
     },
   };
-}
-
-async function within<Value>(promise: Promise<Value>): Promise<Value> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${READ_IN_MS} ms`)), READ_IN_MS);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

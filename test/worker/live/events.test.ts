@@ -75,7 +75,8 @@ describe("server-sent events of a job", () => {
     expect(names(rest.told)).toEqual(["log 3", "result completed"]);
     const done = { "last-event-id": told.at(-1)!.id };
     expect((await ask(eventsOf("q-past:0:7"), { headers: done })).status).toBe(204);
-    const { frames, closed } = await socketAt(eventsOf("q-past:0:7"));
+    const { response, frames, closed } = await socketAt(eventsOf("q-past:0:7"), { headers: { "x-request-id": "p-1" } });
+    expect(response.headers.get("x-request-id")).toBe("p-1");
     await until(() => closed.length === 1);
     expect(frames.map(({ event }) => event)).toEqual(told.map(({ data }) => data));
     expect(closed).toEqual([[1000, "ended"]]);
@@ -143,9 +144,11 @@ describe("a job over a WebSocket", () => {
   it("is told in frames, by the object itself; a browser offers its token as a subprotocol", async () => {
     const { id } = await enqueue("q-ws", { task: "any" });
     const { token } = await made({ role: "viewer", jobs: [id] });
-    const offered = { authorization: null, "sec-websocket-protocol": `millrace, bearer.${token}` };
+    const subprotocols = `millrace, bearer.${token}`;
+    const offered = { authorization: null, "sec-websocket-protocol": subprotocols, "x-request-id": "w-1" };
     const { response, frames, closed } = await socketAt(eventsOf(id), { headers: offered });
     expect([response.status, response.headers.get("sec-websocket-protocol")]).toEqual([101, "millrace"]);
+    expect(response.headers.get("x-request-id")).toBe("w-1");
     await work("q-ws");
     await until(() => closed.length === 1);
     expect(names(frames.map(({ event }) => ({ data: event })))).toEqual([
