@@ -6,8 +6,7 @@
 
 type Fields = { readonly [field: string]: unknown };
 
-/** Null: not worth a line. */
-export function lineOf(event: string, fields: Fields): string | null {
+export function lineOf(event: string, fields: Fields): string {
   const { queue, transport, error, retryInMs, jobs, job, task, attempt, outcome, ranMs } = fields;
   switch (event) {
     case "connected":

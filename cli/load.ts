@@ -8,12 +8,10 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { RunsIn } from "../client/index.ts";
-import { UsageError } from "./options.ts";
+import { type Env, UsageError } from "./options.ts";
 
 /** What stands here in a stack is the command itself. */
 const HERE = new URL(".", import.meta.url).href;
-
-type Env = { [name: string]: string | undefined };
 
 /**
  * All that it exports with a handler, also in an exported array; each once.
@@ -24,7 +22,7 @@ export async function loadTasks(path: string): Promise<RunsIn<Env>[]> {
   const file = resolve(path);
   if (!existsSync(file)) throw new UsageError(`There is no module ${path}.`);
   const exported = await importModule(path, file);
-  const found = Object.values(exported).flatMap((value) => (Array.isArray(value) ? value : [value]));
+  const found = Object.values(exported).flat();
   const declared = found.filter((value) => typeof value?.name === "string" && typeof value?.handler === "function");
   const tasks = [...new Set(declared)].filter((value) => typeof value.run === "function");
   if (tasks.length > 0) return tasks;

@@ -38,6 +38,8 @@ export interface WorkArguments {
   healthPort?: number;
 }
 
+export type Env = { [name: string]: string | undefined };
+
 const OPTIONS = {
   url: { type: "string" },
   slots: { type: "string" },
@@ -51,7 +53,7 @@ const OPTIONS = {
 } as const;
 
 /** Null: help was asked for. @throws {UsageError} saying what is wrong, in one line */
-export function readArguments(args: string[], env: { [name: string]: string | undefined }): WorkArguments | null {
+export function readArguments(args: string[], env: Env): WorkArguments | null {
   const { values, positionals } = parse(args);
   if (values.help) return null;
   const [module, ...more] = positionals;

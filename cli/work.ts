@@ -8,10 +8,10 @@ import process from "node:process";
 import { createWorker, type Duration, parseDuration, type Worker } from "../client/index.ts";
 import { lineOf } from "./lines.ts";
 import { loadTasks } from "./load.ts";
-import { readArguments, USAGE, UsageError, type WorkArguments } from "./options.ts";
+import { type Env, readArguments, USAGE, UsageError, type WorkArguments } from "./options.ts";
 
 /** Resolves when the worker was stopped. @throws {UsageError | Error} saying in one line what is wrong */
-export async function work(args: string[], env: { [name: string]: string | undefined }): Promise<void> {
+export async function work(args: string[], env: Env): Promise<void> {
   const given = readArguments(args, env);
   if (given === null) return console.log(USAGE);
   const worker = await makeWorker(given, env);
@@ -25,14 +25,12 @@ export async function work(args: string[], env: { [name: string]: string | undef
   }
 }
 
-async function makeWorker(given: WorkArguments, env: { [name: string]: string | undefined }): Promise<Worker> {
+async function makeWorker(given: WorkArguments, env: Env): Promise<Worker> {
   const { url, token, slots, queues, name, transport } = given;
   checkDuration(given.stopTimeout);
   const tasks = await loadTasks(given.module);
-  const log: Parameters<typeof createWorker>[0]["log"] = (level, event, fields) => {
-    const line = lineOf(event, fields);
-    if (line !== null) console[level === "info" ? "log" : level](line);
-  };
+  const log: Parameters<typeof createWorker>[0]["log"] = (level, event, fields) =>
+    console[level === "info" ? "log" : level](lineOf(event, fields));
   try {
     const worker = createWorker({ url, token, tasks, slots, queues, name, transport, log, env });
     console.log(`Working on ${tasks.map((task) => task.name).join(", ")}`);

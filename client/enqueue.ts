@@ -183,7 +183,8 @@ function split<Item>(items: Item[], textOf: (item: Item) => string): Item[][] {
 }
 
 const encoder = new TextEncoder();
-function bytesOf(text: string): number {
+/** How long a text is in UTF-8. */
+export function bytesOf(text: string): number {
   return encoder.encode(text).length;
 }
 

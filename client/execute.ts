@@ -7,6 +7,7 @@
 import type { Ctx, JobInfo, Log } from "./context.ts";
 import { cancel, controlOf, RateLimitedSignal, snooze, thrownControl } from "./control.ts";
 import { parseDuration } from "./duration.ts";
+import { bytesOf } from "./enqueue.ts";
 import { type FollowUpOptions, FollowUps } from "./follow-ups.ts";
 import { checkPayload, isThenable } from "./payload.ts";
 import type { TakenJob } from "./take.ts";
@@ -157,7 +158,7 @@ export class Attempt {
       return { outcome: "dead", error: { name: "ResultError", message, stack: cause.stack } };
     }
     if (text === undefined) return { outcome: "completed" };
-    if (text.length * 3 > this.#ports.maxResultBytes && utf8Bytes(text) > this.#ports.maxResultBytes) {
+    if (text.length * 3 > this.#ports.maxResultBytes && bytesOf(text) > this.#ports.maxResultBytes) {
       return { outcome: "completed", reason: "result_too_large" };
     }
     // As it is now: the handler may keep what it returned and change it, and JSON may not hold that.
@@ -284,8 +285,4 @@ function cleanProgress({ percent, note }: Partial<Progress>): Progress {
     percent: known ? Math.min(100, Math.max(0, percent)) : null,
     note: typeof note === "string" ? note.slice(0, NOTE_CHARS_MAX).toWellFormed() : null,
   };
-}
-
-function utf8Bytes(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

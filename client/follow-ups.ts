@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { toJobTexts } from "./enqueue.ts";
-import type { FollowUp, JobOptions, Outcome } from "./types.ts";
+import { bytesOf, toJobTexts } from "./enqueue.ts";
+import type { FollowUp, JobOptions } from "./types.ts";
 
 /** Options of a follow-up job. */
 export interface FollowUpOptions extends JobOptions {
@@ -14,11 +14,12 @@ export interface FollowUpOptions extends JobOptions {
 
 /** What one attempt may ask for, and what the settles of one exchange may carry together. */
 export const FOLLOW_UPS_MAX = 1_000;
-export const FOLLOW_UP_CHARS_MAX = 8 * 1024 * 1024;
+/** The exchange that carries them holds 8 MiB, with a result and lines of logs. */
+const FOLLOW_UP_BYTES_MAX = 4 * 1024 * 1024;
 
 export class FollowUps {
   readonly list: FollowUp[] = [];
-  #chars = 0;
+  #bytes = 0;
 
   /** As they are now: what is changed later does not count. */
   add(task: string, payload: unknown, { queue, ...options }: FollowUpOptions): void {
@@ -30,27 +31,14 @@ export class FollowUps {
       );
     }
     const [text] = toJobTexts(task, [payload], options);
-    if (this.#chars + text!.length > FOLLOW_UP_CHARS_MAX) {
+    const bytes = bytesOf(text!);
+    if (this.#bytes + bytes > FOLLOW_UP_BYTES_MAX) {
       throw new RangeError(
-        `${what}: the jobs that an attempt makes hold at most 8 MiB together; store more elsewhere.`,
+        `${what}: the jobs that an attempt makes hold at most 4 MiB together; store more elsewhere.`,
       );
     }
-    this.#chars += text!.length;
+    this.#bytes += bytes;
     const followUp: FollowUp = JSON.parse(text!);
     this.list.push(queue === undefined ? followUp : { ...followUp, queue });
   }
-}
-
-/** How many of these, from the first, one exchange may settle: at most `most`, with no more follow-up jobs than it carries. */
-export function settleable(ended: readonly Outcome[], most: number): number {
-  let jobs = 0;
-  let chars = 0;
-  for (const [index, outcome] of ended.entries()) {
-    if (index === most) return most;
-    if (outcome.outcome !== "completed" || !outcome.enqueue) continue;
-    jobs += outcome.enqueue.length;
-    chars += JSON.stringify(outcome.enqueue).length;
-    if (index > 0 && (jobs > FOLLOW_UPS_MAX || chars > FOLLOW_UP_CHARS_MAX)) return index;
-  }
-  return ended.length;
 }

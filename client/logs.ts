@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bytesOf } from "./enqueue.ts";
 import type { ExchangeRequest, Json, LeasedJob, LogLevel, LogLine, Outcome } from "./types.ts";
 
 const MESSAGE_CHARS_MAX = 2_000;
@@ -39,7 +40,7 @@ export class JobLogs {
       waiting = { job, lines: [], bytes: 0 };
       this.#waiting.set(job.id, waiting);
     }
-    const bytes = utf8Bytes(JSON.stringify(line));
+    const bytes = bytesOf(JSON.stringify(line));
     waiting.lines.push({ line, bytes });
     waiting.bytes += bytes;
     while (waiting.lines.length > LINES_MAX || waiting.bytes > JOB_BYTES_MAX) {
@@ -117,12 +118,12 @@ function toFields(fields: unknown): LogLine["fields"] {
   for (const key of Object.keys(fields)) {
     const name = `${wellFormed(JSON.stringify(key))}:`;
     let value = shown(() => jsonOf((fields as { [key: string]: unknown })[key])) ?? '"(cannot be shown)"';
-    const bytes = utf8Bytes(value);
-    const overhead = utf8Bytes(name) + 1;
+    const bytes = bytesOf(value);
+    const overhead = bytesOf(name) + 1;
     if (overhead + bytes > left) value = `"(${bytes} bytes)"`;
     if (depthOf(value) > DEPTH_MAX) value = '"(nested too deeply)"';
     if (overhead + value.length > left) continue;
-    left -= overhead + utf8Bytes(value);
+    left -= overhead + bytesOf(value);
     parts.push(name + value);
   }
   return parts.length === 0 ? null : (JSON.parse(`{${parts.join(",")}}`) as { [key: string]: Json });
@@ -164,8 +165,4 @@ function shown<Value>(make: () => Value): Value | undefined {
   } catch {
     return undefined;
   }
-}
-
-function utf8Bytes(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

@@ -54,7 +54,6 @@ class Session {
   readonly #bench: Workbench;
   #n = 0;
   #retryInMs: number | null = null;
-  #abandoned = false;
 
   constructor(options: SessionOptions, ports: SessionPorts) {
     this.#options = options;
@@ -68,12 +67,11 @@ class Session {
 
   async run(): Promise<SessionSummary> {
     for (;;) {
-      if (!(await this.#exchange())) break;
+      if (!(await this.#exchange())) return { ...this.#bench.summary, abandoned: true };
       this.#pool.fill();
-      if (this.#bench.empty && !(await this.#linger())) break;
+      if (this.#bench.empty && !(await this.#linger())) return { ...this.#bench.summary, abandoned: false };
       await this.#untilDue();
     }
-    return { ...this.#bench.summary, abandoned: this.#abandoned };
   }
 
   #closing(): boolean {
@@ -99,7 +97,6 @@ class Session {
         return true;
       } catch (error) {
         if (this.#ports.now() - this.#bench.exchangedAt >= this.#bench.leaseMs) {
-          this.#abandoned = true;
           this.#bench.abandon(error);
           return false;
         }

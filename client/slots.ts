@@ -4,9 +4,9 @@
  * @module
  */
 import { Attempt, type AttemptListener, type AttemptPorts } from "./execute.ts";
-import { settleable } from "./follow-ups.ts";
 import { JobLogs, toLogLine } from "./logs.ts";
 import type { SlotPool } from "./pool.ts";
+import { settleable } from "./settleable.ts";
 import { Batch } from "./take.ts";
 import type { TakeTask } from "./task.ts";
 import type { ExchangeRequest, Held, LeasedJob, Outcome } from "./types.ts";
@@ -102,9 +102,9 @@ export class Slots {
     return logs.length > 0 ? { progress, logs } : { progress };
   }
 
-  /** How many of these, from the first, one exchange may settle, at most `most`. */
-  settleable(ended: readonly Outcome[], most: number): number {
-    return Math.min(settleable(ended, most), this.#logs.settleable(ended));
+  /** How many of these, from the first, one exchange may settle with what they have logged. */
+  settleable(ended: readonly Outcome[]): number {
+    return Math.min(settleable(ended), this.#logs.settleable(ended));
   }
 
   /** Whether there is something for `takeNews`. */

@@ -6,14 +6,13 @@
  */
 import { AHEAD_MS } from "./pace.ts";
 import type { PoolMember, SlotPool } from "./pool.ts";
+import { SETTLE_MAX } from "./settleable.ts";
 import { type SlotPorts, Slots } from "./slots.ts";
 import type { ExchangePush, ExchangeRequest, ExchangeResponse, Held, LeasedJob, Outcome } from "./types.ts";
 import { Waiting } from "./waiting.ts";
 
 const WANT_MAX = 500;
-const SETTLE_MAX = 1000;
 const PROGRESS_MS = 2_000;
-const MESSAGE_CHARS_MAX = 1_500_000;
 /** Jobs that wait here for longer than they were claimed ahead are looked at again, or given back. */
 const WAIT_MS_MAX = 4 * AHEAD_MS;
 
@@ -32,7 +31,10 @@ export interface Terms {
   closing(): boolean;
   /** How many jobs may be claimed yet. */
   left(): number;
-  /** Of a remote worker: jobs that have waited for long are given back one by one too, and messages are bounded. */
+  /**
+   * Of a remote worker: once it is closing it starts nothing more, and jobs that have waited for long are given back one
+   * by one too.
+   */
   remote: boolean;
 }
 
@@ -108,14 +110,11 @@ export class Workbench implements PoolMember {
   /** What the next exchange says; what it settles and tells is not here any more. */
   request(head: Head): ExchangeRequest {
     this.#releaseSurplus();
-    const most = this.#terms.remote ? carried(this.#ended) : SETTLE_MAX;
-    const settle = this.#ended.slice(0, this.#slots.settleable(this.#ended, most));
+    const settle = this.#ended.slice(0, this.#slots.settleable(this.#ended));
     this.#ended = this.#ended.slice(settle.length);
     const want = this.want();
     return {
-      session: head.session,
-      n: head.n,
-      worker: head.worker,
+      ...head,
       holding: this.#holding(),
       settle,
       ...this.#slots.takeNews(settle),
@@ -253,16 +252,4 @@ export class Workbench implements PoolMember {
     }
     if (!this.#waiting.ready(this.#ports.now()) || this.#ended.length >= SETTLE_MAX) this.#wake();
   }
-}
-
-/** How many of these, from the first, one message carries; the API takes 8 MiB, and a character may be three bytes. */
-function carried(ended: readonly Outcome[]): number {
-  let chars = 0;
-  for (const [index, outcome] of ended.entries()) {
-    if (index === SETTLE_MAX) return index;
-    if (!("result" in outcome) || !outcome.result) continue;
-    chars += JSON.stringify(outcome.result).length;
-    if (index > 0 && chars > MESSAGE_CHARS_MAX) return index;
-  }
-  return ended.length;
 }

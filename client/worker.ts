@@ -8,15 +8,14 @@ import type { LineOptions, Transport } from "./line.ts";
 import { SlotPool } from "./pool.ts";
 import { createSend, type Fetch } from "./request.ts";
 import { Stay, type StayPorts } from "./stay.ts";
-import type { AnyTaskDeclaration } from "./task.ts";
 import type { Duration, LeasedJob, LogLevel } from "./types.ts";
 import { type Checked, checkWorker, type RunsIn } from "./worker-check.ts";
 import { Watched, type WorkerState } from "./worker-state.ts";
 
 /**
  * Told what happens in a worker. `event` is `connected`, `disconnected`, `lease_lost`, `job_started`, `job_ended`,
- * `job_lost`, or `log` for a line of a handler's `ctx.log`, with its `message`. Fields of a job: `job`, `task`,
- * `attempt`, `fence`; of its end: `outcome`, `ranMs`, `error`.
+ * `job_lost`, or `log` with a `message`: a line of a handler's `ctx.log`, or of the worker itself, `backoff_failed` or
+ * `session_abandoned`. Fields of a job: `job`, `task`, `attempt`, `fence`; of its end: `outcome`, `ranMs`, `error`.
  */
 export type WorkerLog = (level: LogLevel, event: string, fields: { [key: string]: unknown }) => void;
 
@@ -93,10 +92,10 @@ const RESULT_BYTES_MAX = 512 * 1024;
 export function createWorker<Env = unknown>(options: WorkerOptions<Env>): Worker {
   const checked = checkWorker(options);
   const log: WorkerLog = options.log ?? toConsole;
-  const watched = new Watched(checked.queues, (ms, fire) => timer(ms, fire));
+  const watched = new Watched(checked.queues, timer);
   const pool = new SlotPool(checked.slots);
   const ports: StayPorts = {
-    tasks: checked.tasks as ReadonlyMap<string, AnyTaskDeclaration>,
+    tasks: checked.tasks,
     env: options.env,
     maxResultBytes: RESULT_BYTES_MAX,
     now: () => Date.now(),

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { settleable } from "../../client/follow-ups.ts";
 import { type AnyTaskDeclaration, type Ctx, defineTask, type FollowUpOptions, snooze } from "../../client/index.ts";
-import type { FollowUp, Outcome } from "../../client/types.ts";
+import type { FollowUp } from "../../client/types.ts";
 import { readConfig } from "../../worker/config.ts";
 import { resolveFollowUps } from "../../worker/follow-ups.ts";
 import { finish, openQueue, pass } from "./shift.ts";
@@ -191,18 +190,6 @@ describe("follow-up jobs from a worker that keeps to no rule", () => {
   ])("are refused with a reason: %j", async (asked) => {
     const resolved = await resolveFollowUps(config, asked as FollowUp[]);
     expect(resolved).toMatchObject({ ok: false, error: { name: "FollowUpError", message: expect.any(String) } });
-  });
-
-  it("are settled in parts that an exchange carries, the first whatever it holds", () => {
-    const ended = (...counts: number[]) =>
-      counts.map((count, id): Outcome => {
-        const enqueue = Array(count).fill({ task: "far" });
-        return { id: `q:0:${id}`, fence: 1, outcome: "completed", ...(count > 0 && { enqueue }) };
-      });
-    expect(settleable([], 1_000)).toBe(0);
-    expect(settleable(ended(0, 0, 0), 2)).toBe(2);
-    expect(settleable(ended(400, 0, 600, 0, 1), 1_000)).toBe(4);
-    expect(settleable(ended(5_000, 0, 1), 1_000)).toBe(2);
   });
 });
 
