@@ -4,6 +4,7 @@
  * @module
  */
 import type { JobTemplate } from "../client/wire.ts";
+import { PLAIN } from "../test/support/template.ts";
 import { PAYLOAD } from "./counters.ts";
 
 /** Of whose `count` values, from `first` on, each job has one in turn. */
@@ -17,22 +18,7 @@ export const JOBS_PER_CALL = 1_000;
 const PAYLOAD_TEXT = JSON.stringify(PAYLOAD);
 
 /** As the API resolves a job of the task `noop`. */
-const NOOP: JobTemplate = {
-  task: "noop",
-  priority: 0,
-  runAt: null,
-  delayMs: 0,
-  maxAttempts: 8,
-  backoff: null,
-  ownBackoff: false,
-  timeoutMs: 30_000,
-  expiresInMs: null,
-  tags: [],
-  meta: null,
-  actor: null,
-  version: null,
-  traceparent: null,
-};
+const NOOP: JobTemplate = { ...PLAIN, task: "noop", maxAttempts: 8, timeoutMs: 30_000 };
 
 /** JSON text of an `EnqueueInput`: the jobs of a series from `from` on. */
 export function requestOf(from: number, jobs: number, keys?: Keyed): string {

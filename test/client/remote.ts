@@ -1,4 +1,5 @@
 import { vi } from "vitest";
+import { parseDuration } from "../../client/duration.ts";
 import type { AnyTaskDeclaration } from "../../client/task.ts";
 import type { ConnectFrame, ExchangeRequest, ExchangeResponse, JobOptions, NewJob } from "../../client/types.ts";
 import type { ExchangeReply, Handout, JobRecord } from "../../client/wire.ts";
@@ -12,6 +13,7 @@ import { leave } from "../../durable-objects/engine/standing.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
 import { type Config, readConfig } from "../../worker/config.ts";
 import { exchange as exchangeOver } from "../../worker/exchange.ts";
+import { mayHold } from "../../worker/hold.ts";
 import { createRemote } from "../../worker/remote.ts";
 import { resolveJobs } from "../../worker/resolve.ts";
 import { nodeStorage } from "../support/node-storage.ts";
@@ -102,7 +104,6 @@ export function openRemote(tasks: readonly AnyTaskDeclaration[]) {
     network,
     seen,
     sockets,
-    host,
     /** Breaks what is open. */
     cut() {
       for (const socket of sockets) socket.break(1006);
@@ -200,20 +201,20 @@ class QueueHost {
     }
   }
 
-  /** As the Worker does it: an answer that says nothing is held until there is something to tell. */
+  /** An answer that says nothing is held until there is something to tell, as the Worker holds it. */
   async post(text: string, signal: AbortSignal): Promise<{ status: number; text: string }> {
     if (this.name === "pushed") return { status: 409, text: await problem(409).text() };
-    const { wait, want } = JSON.parse(text) as Seen["request"];
-    const holds = wait !== undefined && want > 0;
+    const asked = JSON.parse(text) as Seen["request"];
+    const { wait, want, gather } = asked;
+    const holds = wait !== undefined && want + (gather?.want ?? 0) > 0;
     let told: (frame: string) => void = () => {};
     const push: Push = (frame) => told(frame);
     const done = await this.exchange(text, "poll", holds ? push : null);
     if (!done.ok) return { status: 400, text: JSON.stringify({ status: 400, ...done }) };
     let { response } = done;
-    const nothing = response.jobs.length + response.lost.length + response.cancel.length === 0;
-    if (holds && nothing) {
+    if (holds && mayHold(asked, response)) {
       await new Promise<void>((resolve) => {
-        setTimeout(resolve, Number.parseInt(wait, 10) * (wait.endsWith("ms") ? 1 : 1_000));
+        setTimeout(resolve, parseDuration(wait));
         signal.addEventListener("abort", () => resolve());
         told = (frame) => {
           const { jobs, cancel } = JSON.parse(frame) as ExchangeResponse;

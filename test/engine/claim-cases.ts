@@ -1,12 +1,6 @@
 import { expect } from "vitest";
 import { cancel, configure, pause, resume, setPriority } from "../../durable-objects/engine/operate.ts";
-import type { Case, TestQueue } from "./queue.ts";
-
-const seqs = (jobs: [number, number][]): number[] => jobs.map(([seq]) => seq);
-
-function set(queue: TestQueue, patch: Parameters<typeof configure>[2]): void {
-  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
-}
+import { type Case, seqs, set } from "./queue.ts";
 
 export const CLAIM: Case[] = [
   {

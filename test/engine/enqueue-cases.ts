@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import type { EnqueueInput } from "../../client/wire.ts";
 import { trimKeys } from "../../durable-objects/engine/requests.ts";
+import { PLAIN } from "../support/template.ts";
 import { type Case, type TestQueue, thrown } from "./queue.ts";
 
 const MINUTE = 60_000;
@@ -9,31 +10,9 @@ function repeat(queue: TestQueue, requestId: string, count = 1): number[] {
   return queue.add({}, count, { requestId });
 }
 
-function keyed(queue: TestQueue, key: string, bodyHash: string): EnqueueInput {
-  void queue;
-  return {
-    templates: [
-      {
-        task: "mail",
-        priority: 0,
-        runAt: null,
-        delayMs: 0,
-        maxAttempts: 1,
-        backoff: null,
-        ownBackoff: false,
-        timeoutMs: 1_000,
-        expiresInMs: null,
-        tags: [],
-        meta: null,
-        actor: null,
-        version: null,
-        traceparent: null,
-      },
-    ],
-    jobs: [[0, null]],
-    requestId: null,
-    idempotency: { key, bodyHash },
-  };
+function keyed(key: string, bodyHash: string): EnqueueInput {
+  const templates = [{ ...PLAIN, task: "mail", maxAttempts: 1, timeoutMs: 1_000 }];
+  return { templates, jobs: [[0, null]], requestId: null, idempotency: { key, bodyHash } };
 }
 
 export const ENQUEUE: Case[] = [
@@ -83,7 +62,7 @@ export const ENQUEUE: Case[] = [
       const seqs = queue.add({}, 1_000);
       expect(seqs).toEqual(Array.from({ length: 1_000 }, (_, index) => index + 1));
       const before = queue.everything();
-      const input = { ...keyed(queue, "k", "b"), idempotency: null };
+      const input = { ...keyed("k", "b"), idempotency: null };
       for (const count of [0, 1_001]) {
         const reply = queue.enqueue({ ...input, jobs: Array.from({ length: count }, () => [0, null]) });
         expect(reply).toMatchObject({ ok: false, code: "invalid_request" });
@@ -94,7 +73,7 @@ export const ENQUEUE: Case[] = [
   {
     name: "takes a thousand jobs that each ask for something else, of four KiB",
     run(queue) {
-      const [one] = keyed(queue, "k", "b").templates;
+      const [one] = keyed("k", "b").templates;
       const templates = Array.from({ length: 1_000 }, (_, index) => ({
         ...one!,
         meta: { index, text: "€".repeat(1_300) },
@@ -181,21 +160,21 @@ export const ENQUEUE: Case[] = [
     name: "refuses a request id that asks for another number of jobs",
     run(queue) {
       repeat(queue, "r1", 2);
-      const input = { ...keyed(queue, "k", "b"), idempotency: null, requestId: "r1" };
+      const input = { ...keyed("k", "b"), idempotency: null, requestId: "r1" };
       expect(queue.enqueue(input)).toMatchObject({ ok: false, code: "conflict" });
     },
   },
   {
     name: "answers an idempotency key from its row for a day, and refuses another body",
     run(queue) {
-      const first = queue.enqueue(keyed(queue, "k", "body"));
+      const first = queue.enqueue(keyed("k", "body"));
       expect(first).toMatchObject({ ok: true, replayed: false });
       queue.restart();
       queue.now += 24 * 60 * MINUTE - 1;
-      expect(queue.enqueue(keyed(queue, "k", "body"))).toEqual({ ...first, replayed: true });
-      expect(queue.enqueue(keyed(queue, "k", "other"))).toMatchObject({ ok: false, code: "idempotency_mismatch" });
+      expect(queue.enqueue(keyed("k", "body"))).toEqual({ ...first, replayed: true });
+      expect(queue.enqueue(keyed("k", "other"))).toMatchObject({ ok: false, code: "idempotency_mismatch" });
       queue.now += 1;
-      expect(queue.enqueue(keyed(queue, "k", "other"))).toMatchObject({ ok: true, replayed: false });
+      expect(queue.enqueue(keyed("k", "other"))).toMatchObject({ ok: true, replayed: false });
       queue.now += 48 * 60 * MINUTE;
       queue.write(trimKeys);
       expect(queue.rows("SELECT * FROM idempotency")).toEqual([]);

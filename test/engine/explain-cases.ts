@@ -4,8 +4,8 @@ import { explain } from "../../durable-objects/engine/explain.ts";
 import { pauseKey } from "../../durable-objects/engine/keys.ts";
 import { cancel, pause, resume, retry } from "../../durable-objects/engine/operate.ts";
 import { EXPLAIN_LIMITS } from "./explain-limit-cases.ts";
-import { claimed, done, iso, names, only, opens, set, why } from "./explain-queue.ts";
-import { type Case, ERROR } from "./queue.ts";
+import { claimed, iso, names, only, opens, why } from "./explain-queue.ts";
+import { type Case, done, ERROR, set } from "./queue.ts";
 
 /** How an attempt ends after which the job waits for its time. */
 const RETRIES: [name: string, outcome: Omit<WireOutcome, "seq" | "fence">, waitMs: number, detail: string][] = [

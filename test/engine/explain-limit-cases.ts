@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import type { SettingsPatch } from "../../client/wire.ts";
 import { pauseKey } from "../../durable-objects/engine/keys.ts";
-import { claimed, done, iso, names, only, opens, set, why } from "./explain-queue.ts";
-import type { Case } from "./queue.ts";
+import { claimed, iso, names, only, opens, why } from "./explain-queue.ts";
+import { type Case, done, set } from "./queue.ts";
 
 /** Gates of limits, keys and workers. */
 export const EXPLAIN_LIMITS: Case[] = [

@@ -1,12 +1,7 @@
 import { expect } from "vitest";
-import type { ExplainReply, SettingsPatch } from "../../client/wire.ts";
+import type { ExplainReply } from "../../client/wire.ts";
 import { explain } from "../../durable-objects/engine/explain.ts";
-import { configure } from "../../durable-objects/engine/operate.ts";
 import type { TestQueue } from "./queue.ts";
-
-export function set(queue: TestQueue, patch: SettingsPatch): void {
-  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
-}
 
 export function why(queue: TestQueue, seq: number): ExplainReply {
   const reply = queue.read((tx) => explain(tx, seq));
@@ -15,7 +10,6 @@ export function why(queue: TestQueue, seq: number): ExplainReply {
 }
 
 export const names = (queue: TestQueue, seq: number): string[] => why(queue, seq).gates.map(({ gate }) => gate);
-export const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
 export const iso = (ms: number): string => new Date(ms).toISOString();
 let sessions = 0;
 /** What a session that nobody has seen before is given. */

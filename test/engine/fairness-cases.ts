@@ -1,11 +1,5 @@
 import { expect } from "vitest";
-import type { SettingsPatch } from "../../client/wire.ts";
-import { configure } from "../../durable-objects/engine/operate.ts";
-import type { Case, TestQueue } from "./queue.ts";
-
-function set(queue: TestQueue, patch: SettingsPatch): void {
-  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
-}
+import { type Case, set, type TestQueue } from "./queue.ts";
 
 /** Fair keys of the next starts, one claim each. */
 function starts(queue: TestQueue, count: number, session = "s"): string[] {

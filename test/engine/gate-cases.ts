@@ -1,17 +1,9 @@
 import { expect } from "vitest";
-import type { SettingsPatch } from "../../client/wire.ts";
 import { closeKey } from "../../durable-objects/engine/keys.ts";
 import { newLine } from "../../durable-objects/engine/line.ts";
 import { refresh } from "../../durable-objects/engine/lines.ts";
-import { cancel, configure } from "../../durable-objects/engine/operate.ts";
-import { type Case, TEMPLATE, type TestQueue } from "./queue.ts";
-
-const seqs = (jobs: [number, number][]): number[] => jobs.map(([seq]) => seq);
-const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
-
-function set(queue: TestQueue, patch: SettingsPatch): void {
-  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
-}
+import { cancel } from "../../durable-objects/engine/operate.ts";
+import { type Case, done, seqs, set, TEMPLATE, type TestQueue } from "./queue.ts";
 
 /** A job of which two fit one answer. */
 function addLarge(queue: TestQueue, keys: { [kind: string]: string }): number {

@@ -1,10 +1,9 @@
 import { expect } from "vitest";
 import { explain } from "../../durable-objects/engine/explain.ts";
 import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
-import { type Case, given } from "./queue.ts";
+import { type Case, done, given } from "./queue.ts";
 import { handed, shares, stand, used, wants } from "./standing-queue.ts";
 
-const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
 const RATE = { rateLimit: { limit: 1, perMs: 10_000, burst: 1 } };
 
 export const HANDOUT: Case[] = [

@@ -1,15 +1,7 @@
 import { expect } from "vitest";
-import type { SettingsPatch } from "../../client/wire.ts";
 import { closeKey, listKeys, pauseKey } from "../../durable-objects/engine/keys.ts";
-import { configure, pause, resume } from "../../durable-objects/engine/operate.ts";
-import { type Case, TEMPLATE, type TestQueue } from "./queue.ts";
-
-const seqs = (jobs: [number, number][]): number[] => jobs.map(([seq]) => seq);
-const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
-
-function set(queue: TestQueue, patch: SettingsPatch): void {
-  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
-}
+import { pause, resume } from "../../durable-objects/engine/operate.ts";
+import { type Case, done, seqs, set, TEMPLATE } from "./queue.ts";
 
 const tenant = (name: string) => ({ keys: { tenant: name } });
 

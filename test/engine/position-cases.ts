@@ -2,11 +2,10 @@ import { expect } from "vitest";
 import type { JobTemplate } from "../../client/wire.ts";
 import { pauseKey } from "../../durable-objects/engine/keys.ts";
 import { Random } from "../sim/random.ts";
-import { set, why } from "./explain-queue.ts";
-import type { Case, TestQueue } from "./queue.ts";
+import { why } from "./explain-queue.ts";
+import { type Case, done, set, type TestQueue } from "./queue.ts";
 
 const MINUTE = 60_000;
-const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
 const TENANTS = ["a", "b", "c", "constructor"];
 
 /** Jobs of every kind, accepted one after the other. */

@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import type { Backoff } from "../../client/types.ts";
 import {
   type EnqueueInput,
@@ -7,12 +8,14 @@ import {
   type JobTemplate,
   type LeasedTuple,
   recordOf,
+  type SettingsPatch,
   type WireOutcome,
 } from "../../client/wire.ts";
 import { Engine } from "../../durable-objects/engine/engine.ts";
 import { enqueue } from "../../durable-objects/engine/enqueue.ts";
 import { exchange } from "../../durable-objects/engine/exchange.ts";
 import { get } from "../../durable-objects/engine/inspect.ts";
+import { configure } from "../../durable-objects/engine/operate.ts";
 import type {
   CodeSchedules,
   CodeSettings,
@@ -25,6 +28,7 @@ import type {
 import { leave } from "../../durable-objects/engine/standing.ts";
 import { wake } from "../../durable-objects/engine/wake.ts";
 import { nobodyWatches } from "../../durable-objects/engine/watch.ts";
+import { PLAIN } from "../support/template.ts";
 
 /** One test of the engine, to be run on every storage it claims to run on. Synchronous, as the engine is. */
 export interface Case {
@@ -41,20 +45,11 @@ type Ok = Extract<ExchangeReply, { ok: true }>;
 type Turn = Partial<Omit<ExchangeInput, "session">>;
 
 export const TEMPLATE: JobTemplate = {
+  ...PLAIN,
   task: "mail",
-  priority: 0,
-  runAt: null,
-  delayMs: 0,
   maxAttempts: 3,
   backoff: { type: "fixed", delay: "1m", jitter: 0 } as Backoff,
-  ownBackoff: false,
   timeoutMs: 10_000,
-  expiresInMs: null,
-  tags: [],
-  meta: null,
-  actor: null,
-  version: null,
-  traceparent: null,
 };
 
 export const ERROR = { name: "TypeError", message: "no such user", stack: "TypeError: no such user\n  at mail" };
@@ -237,6 +232,14 @@ export class TestQueue {
 
 export function given(reply: Pick<Ok, "jobs">): [seq: number, fence: number][] {
   return (JSON.parse(reply.jobs) as LeasedTuple[]).map(([seq, , , , fence]) => [seq, fence]);
+}
+
+export const seqs = (jobs: [seq: number, fence: number][]): number[] => jobs.map(([seq]) => seq);
+
+export const done = ([seq, fence]: [seq: number, fence: number]) => ({ seq, fence, outcome: "completed" as const });
+
+export function set(queue: TestQueue, patch: SettingsPatch): void {
+  expect(queue.write((tx) => configure(tx, {}, patch))).toBeNull();
 }
 
 /** Runs what must throw within a transaction of the storage, and answers with the message. */

@@ -2,11 +2,9 @@ import { expect } from "vitest";
 import { bulkHere } from "../../durable-objects/engine/bulk.ts";
 import { describe } from "../../durable-objects/engine/inspect.ts";
 import { cancel } from "../../durable-objects/engine/operate.ts";
-import { type Case, ERROR, given, TEMPLATE } from "./queue.ts";
+import { type Case, done, ERROR, given, TEMPLATE } from "./queue.ts";
 import { MINUTE, put } from "./schedule-queue.ts";
 import { handed, stand, used, wants } from "./standing-queue.ts";
-
-const done = ([seq, fence]: [number, number]) => ({ seq, fence, outcome: "completed" as const });
 
 export const STANDING: Case[] = [
   {

@@ -1,4 +1,4 @@
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { SCHEMA_VERSION } from "../../durable-objects/engine/schema.ts";
 import { faults } from "../support/runtime-worker.ts";
@@ -6,6 +6,7 @@ import {
   alarmAt,
   enqueue,
   env,
+  evict,
   freshWorld,
   queueObject,
   rows,
@@ -28,7 +29,7 @@ describe("the alarm", () => {
     const [seq] = await enqueue(stub, 1, { runAt: dueAt });
     expect(await stateOf(stub, seq!)).toBe("scheduled");
     expect(faults.ticketsSent).toEqual([]);
-    await evictDurableObject(stub);
+    await evict(stub);
     await until(() => faults.ticketsSent.length > 0, 5_000);
     expect(Date.now()).toBeGreaterThanOrEqual(dueAt);
     expect(await stateOf(stub, seq!)).toBe("ready");
@@ -82,7 +83,7 @@ describe("the alarm", () => {
     expect((await stub.describe())?.counts.running).toBe(2);
 
     clock.advance(1_000);
-    await evictDurableObject(stub);
+    await evict(stub);
     expect(await runDurableObjectAlarm(stub)).toBe(true);
     expect(await stub.describe()).toMatchObject({ counts: { running: 0, ready: 2 }, sessions: [] });
     expect(await stub.get(1)).toMatchObject({ state: "ready", lapses: 1, failures: 0 });
@@ -161,7 +162,7 @@ describe("an alarm that is lost", () => {
     const stub = queueObject();
     await enqueue(stub, 1, { delayMs: 60_000 });
     await loseAlarm(stub);
-    await evictDurableObject(stub);
+    await evict(stub);
     await enqueue(stub);
     expect(await alarmAt(stub)).toBeLessThanOrEqual(Date.now() + 60_000);
   });
@@ -218,7 +219,7 @@ describe("the alarm never throws", () => {
     const stub = queueObject();
     await enqueue(stub, 1, { delayMs: 10 });
     await rows(stub, "UPDATE meta SET value = '99' WHERE key = 'schema'");
-    await evictDurableObject(stub);
+    await evict(stub);
     await until(async () => faults.logged.some(({ event }) => event === "alarm_failed"));
     expect(await alarmAt(stub)).toBeGreaterThan(Date.now());
     await expect(enqueue(stub)).rejects.toThrow(`its storage has schema 99, this code knows up to ${SCHEMA_VERSION}`);

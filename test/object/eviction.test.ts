@@ -1,9 +1,10 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { QueueDescription } from "../../client/wire.ts";
 import {
   countedEnds,
   enqueue,
+  evict,
   freshWorld,
   inHistory,
   queueObject,
@@ -17,8 +18,6 @@ import {
 } from "./support.ts";
 
 freshWorld();
-
-const evict = (stub: Stub): Promise<void> => evictDurableObject(stub as DurableObjectStub);
 
 /** What must be the same before and after; metrics are counted since the object was loaded. */
 async function books(stub: Stub): Promise<Omit<QueueDescription, "metrics">> {

@@ -1,10 +1,11 @@
-import { applyD1Migrations, evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { applyD1Migrations, runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { faults } from "../support/runtime-worker.ts";
 import {
   countedEnds,
   enqueue,
   env,
+  evict,
   finishedJob,
   freshWorld,
   inHistory,
@@ -46,7 +47,7 @@ describe("while D1", () => {
     expect(await stateOf(stub, down[0]!)).toBe("completed");
     expect((await stub.describe())?.outboxRows).toBe(600);
     expect(await workAll(stub)).toEqual([]);
-    await evictDurableObject(stub as DurableObjectStub);
+    await evict(stub);
     expect(await stateOf(stub, down.at(-1)!)).toBe("completed");
     await expect(stub.retry(down[0]!)).resolves.toMatchObject({ ok: true, job: { state: "ready" } });
 
@@ -142,7 +143,7 @@ describe("while D1", () => {
       await workAll(stub);
       clock.advance(30_000);
       await runDurableObjectAlarm(stub);
-      if (round % 2 === 1) await evictDurableObject(stub as DurableObjectStub);
+      if (round % 2 === 1) await evict(stub);
     }
     faults.history = {};
     await catchUp(stub, clock);

@@ -1,13 +1,8 @@
-import {
-  createExecutionContext,
-  createScheduledController,
-  evictDurableObject,
-  runInDurableObject,
-} from "cloudflare:test";
+import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { ScheduleInput } from "../../client/wire.ts";
 import { faults, mill } from "../support/runtime-worker.ts";
-import { alarmAt, env, freshWorld, queueObject, type Stub, stopClock, template, until } from "./support.ts";
+import { alarmAt, env, evict, freshWorld, queueObject, type Stub, stopClock, template, until } from "./support.ts";
 
 freshWorld();
 
@@ -39,7 +34,7 @@ describe("the real alarm", () => {
     const stub = queueObject();
     expect(await stub.putSchedule("tick", everySecond())).toMatchObject({ ok: true, created: true });
     await until(async () => (await instants(stub)).length >= 2);
-    await evictDurableObject(stub);
+    await evict(stub);
     await until(async () => (await instants(stub)).length >= 4);
     const made = await instants(stub);
     expect(made.every((at) => at % SECOND === 0)).toBe(true);
@@ -55,14 +50,14 @@ describe("a schedule that code declares", () => {
     const stub = queueObject();
     expect(await stub.poke()).toBeNull();
     declare("v1", { hourly: everySecond({ everyMs: 3_600 * SECOND }) });
-    await evictDurableObject(stub);
+    await evict(stub);
     expect(await stub.poke()).toMatchObject({ schedules: "v1", nextWakeAt: expect.any(Number) });
     expect((await alarmAt(stub))! % (3_600 * SECOND)).toBe(0);
     expect(await stub.schedule("hourly")).toMatchObject({ origin: "code" });
     await stub.poke();
     faults.rowsWritten = 0;
     expect(await stub.poke()).toMatchObject({ schedules: "v1" });
-    await evictDurableObject(stub);
+    await evict(stub);
     await stub.poke();
     expect(faults.rowsWritten).toBe(0);
   });
@@ -72,7 +67,7 @@ describe("a schedule that code declares", () => {
     const stub = queueObject();
     expect(await stub.schedules(null, 10)).toMatchObject([{ name: "tick" }]);
     faults.schedules = undefined;
-    await evictDurableObject(stub);
+    await evict(stub);
     await stub.poke();
     expect(await stub.schedules(null, 10)).toEqual([]);
   });

@@ -1,7 +1,7 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { faults } from "../support/runtime-worker.ts";
-import { enqueue, freshWorld, queueObject, stateOf, stopClock, until, workAll, worker } from "./support.ts";
+import { enqueue, evict, freshWorld, queueObject, stateOf, stopClock, until, workAll, worker } from "./support.ts";
 
 freshWorld();
 
@@ -18,7 +18,7 @@ describe("settings", () => {
         maxSessions: { value: 20, origin: "default" },
       },
     });
-    await evictDurableObject(stub as DurableObjectStub);
+    await evict(stub);
     expect((await stub.describe())?.settings.slots).toEqual({ value: 9, origin: "api" });
     const back = await stub.configure({ slots: null, concurrency: null });
     expect(back).toMatchObject({ settings: { slots: { value: 2, origin: "code" }, concurrency: { value: null } } });
@@ -29,7 +29,7 @@ describe("settings", () => {
     faults.settings = { slots: 2 };
     await enqueue(stub);
     faults.settings = { slots: 3 };
-    await evictDurableObject(stub as DurableObjectStub);
+    await evict(stub);
     expect((await stub.describe())?.settings.slots).toEqual({ value: 3, origin: "code" });
   });
 
@@ -67,7 +67,7 @@ describe("settings", () => {
     ]);
 
     faults.settings = { slots: 3, limits: { customer: { concurrency: 4 } } };
-    await evictDurableObject(stub as DurableObjectStub);
+    await evict(stub);
     const after = (await stub.describe())?.settings;
     expect(after).toMatchObject({ slots: { value: 3, origin: "code" }, rateLimit: { value: null, origin: "default" } });
     expect({ tasks: after?.tasks, limits: after?.limits, weights: after?.weights }).toEqual({
@@ -171,6 +171,6 @@ it("lets go of an idle object at once: no timer and no call is left under way", 
   await until(async () => (await stub.describe())?.outboxRows === 0);
   // An eviction waits for what is under way: the history's time limit alone would be 30 s.
   const from = Date.now();
-  await evictDurableObject(stub as DurableObjectStub);
+  await evict(stub);
   expect(Date.now() - from).toBeLessThan(1_000);
 });

@@ -1,12 +1,10 @@
-import { evictDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { faults } from "../support/runtime-worker.ts";
 import { completed, connect, heldOf, idsOf } from "./socket.ts";
-import { enqueue, freshWorld, queueObject, rows, type Stub, stateOf, stopClock, until } from "./support.ts";
+import { enqueue, evict, freshWorld, queueObject, rows, type Stub, stateOf, stopClock, until } from "./support.ts";
 
 freshWorld();
 
-const evict = (stub: Stub) => evictDurableObject(stub as DurableObjectStub);
 const gauges = async (stub: Stub) => {
   const { sockets, metrics } = (await stub.describe())!;
   return { ...sockets, refused: metrics.framesRefused, dropped: metrics.socketsDropped };

@@ -1,5 +1,5 @@
 /// <reference types="@cloudflare/vitest-plugin/types" />
-import { applyD1Migrations, type D1Migration, reset, runInDurableObject } from "cloudflare:test";
+import { applyD1Migrations, type D1Migration, evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env as anyEnv } from "cloudflare:workers";
 import { afterEach, beforeEach, vi } from "vitest";
 import type {
@@ -13,6 +13,7 @@ import type {
 } from "../../client/wire.ts";
 import { createHistory } from "../../worker/history/write.ts";
 import { type Env, mend } from "../support/runtime-worker.ts";
+import { PLAIN } from "../support/template.ts";
 
 export const env = anyEnv as unknown as Env & { MIGRATIONS: D1Migration[] };
 
@@ -36,6 +37,8 @@ export function queueObject(queue = "mail"): Stub {
   return env.FAULTY.getByName(`${queue}:0`) as unknown as Stub;
 }
 
+export const evict = (stub: Stub): Promise<void> => evictDurableObject(stub as DurableObjectStub);
+
 /** The clock of the object, from now on in the test's hands; alarms are then run by `runDurableObjectAlarm`. */
 export function stopClock(at = Date.now()): { advance(ms: number): void } {
   vi.useFakeTimers({ toFake: ["Date"], now: at });
@@ -43,23 +46,7 @@ export function stopClock(at = Date.now()): { advance(ms: number): void } {
 }
 
 export function template(fields: Partial<JobTemplate> = {}): JobTemplate {
-  return {
-    task: "echo",
-    priority: 0,
-    runAt: null,
-    delayMs: 0,
-    maxAttempts: 3,
-    backoff: null,
-    ownBackoff: false,
-    timeoutMs: 10_000,
-    expiresInMs: null,
-    tags: [],
-    meta: null,
-    actor: null,
-    version: null,
-    traceparent: null,
-    ...fields,
-  };
+  return { ...PLAIN, task: "echo", maxAttempts: 3, timeoutMs: 10_000, ...fields };
 }
 
 /** Enqueues `count` jobs that ask for the same, and answers with their numbers. */
@@ -77,7 +64,7 @@ export async function enqueue(
 }
 
 /** A worker that exchanges by hand. */
-export function worker(stub: Stub, session: string = crypto.randomUUID()) {
+export function worker(stub: Pick<QueueRpc, "exchange">, session: string = crypto.randomUUID()) {
   let n = 0;
   return {
     session,

@@ -1,13 +1,11 @@
-import { evictDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { JobEvent, QueueEvent, Streamed } from "../../client/types.ts";
 import type { LogTuple } from "../../client/wire.ts";
 import { faults } from "../support/runtime-worker.ts";
-import { enqueue, freshWorld, queueObject, type Stub, stopClock, until, workAll, worker } from "./support.ts";
+import { enqueue, evict, freshWorld, queueObject, type Stub, stopClock, until, workAll, worker } from "./support.ts";
 
 freshWorld();
 
-const evict = (stub: Stub) => evictDurableObject(stub as DurableObjectStub);
 const watchers = async (stub: Stub) => (await stub.describe())!.sockets!.watchers;
 
 /** A socket that watches, and what it was told so far. */

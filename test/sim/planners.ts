@@ -1,4 +1,5 @@
 import type { ScheduleInput } from "../../client/wire.ts";
+import { PLAIN } from "../support/template.ts";
 import { drawTemplate } from "./demand.ts";
 import type { Cause } from "./host.ts";
 import { CRONS } from "./schedules.ts";
@@ -84,19 +85,4 @@ export class Planners {
   }
 }
 
-const LATE = {
-  task: "quick",
-  priority: 0,
-  runAt: null,
-  delayMs: 0,
-  maxAttempts: 1,
-  backoff: null,
-  ownBackoff: false,
-  timeoutMs: 1_000,
-  expiresInMs: null,
-  tags: [],
-  meta: null,
-  actor: null,
-  version: null,
-  traceparent: null,
-};
+const LATE = { ...PLAIN, task: "quick", maxAttempts: 1, timeoutMs: 1_000 };

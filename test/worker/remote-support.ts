@@ -1,48 +1,19 @@
 /** A remote worker over HTTP, and the API that it talks to: the whole program, its objects and its D1. */
-import { expect } from "vitest";
-import type {
-  EnqueuedJob,
-  ExchangeRequest,
-  ExchangeResponse,
-  Job,
-  LeasedJob,
-  Outcome,
-  Problem,
-} from "../../client/types.ts";
+import type { EnqueuedJob, ExchangeRequest, ExchangeResponse, Job, LeasedJob, Outcome } from "../../client/types.ts";
 import { env } from "../object/support.ts";
 import { mill } from "../support/runtime-worker.ts";
+import { type Ask as ApiAsk, answer, ask as askApi, problem, TOKEN } from "./api/support.ts";
 
-export const TOKEN = "test-token-of-more-than-32-characters";
+export { answer, problem, TOKEN };
 
-export interface Ask {
-  method?: string;
-  body?: unknown;
-  /** Instead of `body`: as it is. */
-  raw?: BodyInit;
-  headers?: Record<string, string>;
-  token?: string;
-  signal?: AbortSignal;
-}
+export type Ask = Omit<ApiAsk, "fetch"> & { token?: string };
 
-export async function ask(path: string, { method, body, raw, headers, token = TOKEN, signal }: Ask = {}) {
-  const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
-  const all = new Headers({ authorization: `Bearer ${token}`, ...headers });
-  if (sent !== undefined) all.set("content-type", "application/json");
-  const about = { method: method ?? (sent === undefined ? "GET" : "POST"), headers: all, body: sent, signal };
-  return mill.routes.fetch(new Request(`https://millrace.test${path}`, about), env);
-}
-
-export async function answer<Body>(response: Response, status = 200): Promise<Body> {
-  const text = await response.text();
-  expect(response.status, text).toBe(status);
-  return JSON.parse(text) as Body;
-}
-
-export async function problem(response: Response, status: number, code: string): Promise<Problem> {
-  const body = await answer<Problem>(response, status);
-  expect(body).toMatchObject({ status, code });
-  return body;
-}
+export const ask = (path: string, { token = TOKEN, headers, ...about }: Ask = {}): Promise<Response> =>
+  askApi(path, {
+    ...about,
+    headers: { authorization: `Bearer ${token}`, ...headers },
+    fetch: async (request) => mill.routes.fetch(request, env),
+  });
 
 export const enqueue = async (queue: string, payload: unknown = null, options: object = {}): Promise<string> => {
   const job = { task: "elsewhere", payload, ...options };

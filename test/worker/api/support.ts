@@ -93,6 +93,7 @@ export interface Ask {
   raw?: BodyInit;
   headers?: Record<string, string | null>;
   fetch?: Fetch;
+  signal?: AbortSignal;
 }
 
 /** Sends a request with the token; a body makes it a POST of JSON. A header that is null is left out. */
@@ -105,7 +106,7 @@ export async function ask(path: string, about: Ask = {}): Promise<Response> {
     if (value === null) headers.delete(name);
     else headers.set(name, value);
   }
-  return fetch(new Request(`https://millrace.test${path}`, { method, headers, body: sent }));
+  return fetch(new Request(`https://millrace.test${path}`, { method, headers, body: sent, signal: about.signal }));
 }
 
 /** The JSON of an answer of this status; fails with the answer's text otherwise. */

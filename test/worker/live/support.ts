@@ -1,5 +1,6 @@
 import type { JobEvent, QueueEvent } from "../../../client/types.ts";
-import type { ExchangeInput, LogTuple } from "../../../client/wire.ts";
+import type { LogTuple } from "../../../client/wire.ts";
+import { worker } from "../../object/support.ts";
 import { type Ask, ask, stubOf } from "../api/support.ts";
 
 export interface Told {
@@ -64,14 +65,4 @@ export const names = (told: { data: JobEvent | QueueEvent }[]): string[] =>
 export const line = (message: string): LogTuple => [1_795_323_600_000, "info", message, null];
 
 /** A session that exchanges by hand. */
-export function sessionAt(queue: string) {
-  const session = crypto.randomUUID();
-  let n = 0;
-  return async (fields: Partial<ExchangeInput> = {}) => {
-    n += 1;
-    const about = { session, n, worker: { name: "hand", runtime: "test" }, channel: null };
-    const reply = await stubOf(queue).exchange({ ...about, holding: [], settle: [], progress: [], want: 0, ...fields });
-    if (!reply.ok) throw new Error(reply.detail);
-    return reply;
-  };
-}
+export const sessionAt = (queue: string) => worker(stubOf(queue)).exchange;
