@@ -4,9 +4,10 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ROOT } from "../../scripts/root.ts";
 import { hasChromium, type Running, startChromium, WITHOUT } from "../remote/chromium.ts";
-import { type Example, startExample } from "./example.ts";
+import type { RunningWorker } from "../support/harness.ts";
+import { startExample } from "./example.ts";
 
-let example: Example;
+let example: RunningWorker;
 let chromium: Running;
 
 beforeAll(async () => {

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Job } from "../../client/index.ts";
 import { ROOT } from "../../scripts/root.ts";
-import { type Example, startExample } from "./example.ts";
+import { type RunningWorker, untilJob } from "../support/harness.ts";
+import { startExample } from "./example.ts";
 
-const WITHIN_MS = 60_000;
-let example: Example;
+let example: RunningWorker;
 
 beforeAll(async () => {
   example = await startExample("heavy-in-deno");
@@ -27,15 +27,6 @@ async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<num
   return over;
 }
 
-async function until(read: () => Promise<Job | undefined>, is: (job: Job) => boolean): Promise<Job> {
-  for (const deadline = Date.now() + WITHIN_MS; ; ) {
-    const job = await read();
-    if (job && is(job)) return job;
-    if (Date.now() > deadline) throw new Error(`It is still ${JSON.stringify(job)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 async function encodeOf(parent: string): Promise<Job | undefined> {
   const jobs = await Array.fromAsync(example.client.jobs({ queue: "video", task: "encode" }));
   return jobs.find((job) => job.parent === parent);
@@ -44,12 +35,12 @@ async function encodeOf(parent: string): Promise<Job | undefined> {
 it("runs the light job in the Worker and the heavy one in Deno", async () => {
   const encoder = startEncoder();
   const { id } = await example.client.enqueue("describe", { video: "cat.mp4", seconds: 3 }, { queue: "video" });
-  const described = await until(
+  const described = await untilJob(
     () => example.client.job(id).get(),
     ({ state }) => state === "completed",
   );
   expect(described).toMatchObject({ result: { title: "cat.mp4, 3 s", where: "a Worker" } });
-  const encoded = await until(
+  const encoded = await untilJob(
     () => encodeOf(id),
     ({ state }) => state === "completed",
   );
@@ -59,7 +50,7 @@ it("runs the light job in the Worker and the heavy one in Deno", async () => {
 
 it("says why a heavy job waits where no encoder is, and goes on with the next one", async () => {
   const { id } = await example.client.enqueue("describe", { video: "dog.mp4", seconds: 2 }, { queue: "video" });
-  const encode = await until(
+  const encode = await untilJob(
     () => encodeOf(id),
     () => true,
   );
@@ -67,7 +58,7 @@ it("says why a heavy job waits where no encoder is, and goes on with the next on
   const { gates } = await example.client.job(encode.id).explain();
   expect(gates.map(({ gate }) => gate)).toEqual(["no_worker"]);
   const encoder = startEncoder();
-  await until(
+  await untilJob(
     () => example.client.job(encode.id).get(),
     ({ state }) => state === "completed",
   );

@@ -1,9 +1,7 @@
 /** Many watchers of a queue in which nothing happens, in the real runtime. */
 import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createTestHarness } from "wrangler";
-import { createClient } from "../../client/index.ts";
-import { ROOT } from "../../scripts/root.ts";
+import { startWorker } from "../support/harness.ts";
 
 const TOKEN = "a-token-of-the-tests-of-live-views";
 /** The platform puts an object to sleep after ten seconds. */
@@ -23,15 +21,11 @@ export interface Quiet {
 
 /** Half of the streams and of the sockets watch one job, the others its queue. */
 export async function watchQuietly(streams: number, sockets: number, quietMs: number): Promise<Quiet> {
-  process.env.X_LOCAL_OBSERVABILITY = "false";
-  const harness = createTestHarness({ root: ROOT, workers: [{ configPath: "test/live/wrangler.toml" }] });
+  const { url, client, stop } = await startWorker("test/live/wrangler.toml", TOKEN);
   const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY, keepAlive: true });
   const leaves: (() => void)[] = [];
   try {
-    const url = (await harness.listen()).url.origin;
-    await harness.getWorker().applyD1Migrations("DB");
     const made = async () => (await (await fetch(`${url}/made`)).json()) as number;
-    const client = createClient({ url, token: TOKEN });
     const { id } = await client.enqueue("rest", null, { delay: "2h" });
     const paths = [`/v1/jobs/${id}/events`, "/v1/queues/quiet/events"];
     const heard: string[] = [];
@@ -67,7 +61,7 @@ export async function watchQuietly(streams: number, sockets: number, quietMs: nu
   } finally {
     for (const leave of leaves) leave();
     agent.destroy();
-    await harness.close();
+    await stop();
   }
 }
 

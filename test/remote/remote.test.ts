@@ -2,25 +2,18 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { createTestHarness } from "wrangler";
-import { type Client, createClient, createWorker, defineTask, type Job } from "../../client/index.ts";
-import { ROOT } from "../../scripts/root.ts";
+import { createWorker, defineTask, type Job } from "../../client/index.ts";
+import { type RunningWorker, startWorker, untilJob } from "../support/harness.ts";
 import { hasChromium, servePage, startChromium, WITHOUT } from "./chromium.ts";
 
 const TOKEN = "a-token-of-the-tests-of-remote-workers";
-const WITHIN_MS = 60_000;
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-const harness = createTestHarness({ root: ROOT, workers: [{ configPath: "test/remote/wrangler.toml" }] });
-let url: string;
-let client: Client;
+let mill: RunningWorker;
 
 beforeAll(async () => {
-  process.env.X_LOCAL_OBSERVABILITY = "false";
-  url = (await harness.listen()).url.origin;
-  await harness.getWorker().applyD1Migrations("DB");
-  client = createClient({ url, token: TOKEN });
+  mill = await startWorker("test/remote/wrangler.toml", TOKEN);
 }, 90_000);
-afterAll(() => harness.close());
+afterAll(() => mill?.stop());
 
 /** A program that works somewhere: the lines that it says, and its end. */
 interface Program {
@@ -29,7 +22,7 @@ interface Program {
 }
 
 function spawned(command: string, args: string[]): Program {
-  const child = spawn(path(`../../node_modules/.bin/${command}`), [...args, url, TOKEN], { detached: true });
+  const child = spawn(path(`../../node_modules/.bin/${command}`), [...args, mill.url, TOKEN], { detached: true });
   const said = linesOf(child);
   return {
     line: () => said,
@@ -54,7 +47,7 @@ function linesOf(child: ChildProcess): Promise<string> {
 
 async function inChromium(): Promise<Program> {
   const contents = `import { run } from "./program.ts";
-    run(${JSON.stringify({ url, token: TOKEN })}, (line) => console.log("said " + line)).catch((error) => console.log("said " + error));`;
+    run(${JSON.stringify({ url: mill.url, token: TOKEN })}, (line) => console.log("said " + line)).catch((error) => console.log("said " + error));`;
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: path("."), loader: "ts" },
     bundle: true,
@@ -88,7 +81,7 @@ async function playsItsPart(program: Program, agent: RegExp): Promise<void> {
     expect(percents).toBeGreaterThan(0);
     expect(lines).toBe(40);
     expect(result.where).toMatch(agent);
-    const { id } = await client.enqueue("hold", {}, { queue: "anywhere" });
+    const { id } = await mill.client.enqueue("hold", {}, { queue: "anywhere" });
     await until(id, ({ state }) => state === "running");
     await program.kill9();
     const job = await finishedByAnother(id);
@@ -102,7 +95,7 @@ async function playsItsPart(program: Program, agent: RegExp): Promise<void> {
 
 async function finishedByAnother(id: string): Promise<Job> {
   const hold = defineTask({ name: "hold", queue: "anywhere" }).handler(() => "by another");
-  const worker = createWorker({ url, token: TOKEN, tasks: [hold] });
+  const worker = createWorker({ url: mill.url, token: TOKEN, tasks: [hold] });
   const working = worker.start();
   const job = await until(id, ({ state }) => state === "completed");
   await worker.stop();
@@ -110,21 +103,14 @@ async function finishedByAnother(id: string): Promise<Job> {
   return job;
 }
 
-async function until(id: string, is: (job: Job) => boolean): Promise<Job> {
-  for (const deadline = Date.now() + WITHIN_MS; ; ) {
-    const job = await client.job(id).get();
-    if (is(job)) return job;
-    if (Date.now() > deadline) throw new Error(`Job ${id} is still ${job.state}: ${JSON.stringify(job)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+const until = (id: string, is: (job: Job) => boolean): Promise<Job> => untilJob(() => mill.client.job(id).get(), is);
 
 it("works in Node, and another finishes what a killed one held", async () => {
   await playsItsPart(spawned("node", [path("./node.ts")]), /^Node/);
 }, 120_000);
 
 it("works in Deno, and another finishes what a killed one held", async () => {
-  const net = `--allow-net=${new URL(url).host}`;
+  const net = `--allow-net=${new URL(mill.url).host}`;
   await playsItsPart(spawned("deno", ["run", "--no-config", "--no-prompt", net, path("./deno.ts")]), /^Deno/);
 }, 120_000);
 

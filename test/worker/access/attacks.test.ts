@@ -1,17 +1,15 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
-import type { AuditEntry, EnqueuedJob, ExchangeResponse, Page } from "../../../client/types.ts";
+import type { EnqueuedJob, ExchangeResponse } from "../../../client/types.ts";
 import { bearerTag, validUntil } from "../../../durable-objects/bearers.ts";
 import { createApp } from "../../../worker/app.ts";
 import type { Caller } from "../../../worker/caller.ts";
-import { readConfig } from "../../../worker/config.ts";
 import { createRoom } from "../../../worker/middleware/audit.ts";
 import { createKeyring } from "../../../worker/tokens/keys.ts";
 import {
   answer,
   appWith,
   ask,
-  CONFIG,
   DEPS,
   enqueue,
   getJob,
@@ -21,12 +19,9 @@ import {
   stubOf,
   TOKEN,
 } from "../api/support.ts";
-import { askAs, made } from "./support.ts";
+import { askAs, entries, fetchBoth as fetch, latest, made } from "./support.ts";
 
 migrated();
-
-const config = readConfig({ ...CONFIG, queues: { ...CONFIG.queues, "q-*": { delivery: "both" } } });
-const fetch = appWith({ config });
 
 const exchangeAs = async (token: string, queue: string, said: object): Promise<ExchangeResponse> => {
   const body = { worker: { name: "w", runtime: "test" }, holding: [], want: 0, ...said };
@@ -178,8 +173,7 @@ it("what a token is refused does not fill the audit log: what it changes is note
   const app = appWith();
   for (let times = 0; times < 30; times++) await askAs(token, "/v1/tokens", { body: {}, fetch: app });
   await askAs(token, "/v1/queues/q-att-7/pause", { method: "POST", fetch: app });
-  const { items } = await answer<Page<AuditEntry>>(await ask("/v1/audit?limit=200"));
-  const by = items.filter(({ tokenId }) => tokenId === id);
+  const by = (await entries()).filter(({ tokenId }) => tokenId === id);
   expect(by.filter(({ status }) => status === 403)).toHaveLength(20);
   expect(by[0]).toMatchObject({ action: "POST /v1/queues/q-att-7/pause", status: 200 });
   const minute = 60_000;
@@ -225,5 +219,3 @@ it("blanks are no secret", async () => {
   const app = appWith({ token: () => blank });
   await problem(await ask("/v1/queues", { fetch: app }), 503, "not_configured");
 });
-
-const latest = async () => (await answer<Page<AuditEntry>>(await ask("/v1/audit?limit=1"))).items[0];

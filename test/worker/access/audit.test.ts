@@ -3,14 +3,9 @@ import { type Client, createClient } from "../../../client/client.ts";
 import type { AuditEntry, Page } from "../../../client/types.ts";
 import { createBindingClient } from "../../../worker/client.ts";
 import { answer, appWith, ask, DEPS, db, migrated, problem, stubOf, TOKEN } from "../api/support.ts";
-import { askAs, keyringOf, made } from "./support.ts";
+import { askAs, entries, keyringOf, latest, made } from "./support.ts";
 
 migrated();
-
-const entries = async (query = ""): Promise<AuditEntry[]> =>
-  (await answer<Page<AuditEntry>>(await ask(`/v1/audit?limit=200${query}`))).items;
-
-const latest = async () => (await entries())[0];
 
 describe("the audit log", () => {
   it("has each change by an operator, made or refused, and no body", async () => {

@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { BEARER_HEADER } from "../../../durable-objects/queue-object.ts";
-import { readConfig } from "../../../worker/config.ts";
 import { createSweep } from "../../../worker/scheduled.ts";
-import { appWith, ask, CONFIG, DEPS, db, enqueue, migrated, stubOf } from "../api/support.ts";
-import { askAs, made } from "./support.ts";
+import { ask, DEPS, db, enqueue, migrated, stubOf } from "../api/support.ts";
+import { askAs, fetchBoth as fetch, made } from "./support.ts";
 
 migrated();
-
-const config = readConfig({ ...CONFIG, queues: { ...CONFIG.queues, "q-*": { delivery: "both" } } });
-const fetch = appWith({ config });
 
 /** An open socket; `closed` resolves to the code that it was closed with. */
 function opened(response: Response): { socket: WebSocket; closed: Promise<number> } {

@@ -1,7 +1,13 @@
 import { SignJWT } from "jose";
-import type { TokenRequest } from "../../../client/types.ts";
+import type { AuditEntry, Page, TokenRequest } from "../../../client/types.ts";
+import { readConfig } from "../../../worker/config.ts";
 import { createKeyring, type Keyring, type SigningSecrets } from "../../../worker/tokens/keys.ts";
-import { type Ask, answer, ask, TOKEN } from "../api/support.ts";
+import { type Ask, answer, appWith, ask, CONFIG, TOKEN } from "../api/support.ts";
+
+/** An app whose queues take remote workers too. */
+export const fetchBoth = appWith({
+  config: readConfig({ ...CONFIG, queues: { ...CONFIG.queues, "q-*": { delivery: "both" } } }),
+});
 
 /** Makes a token over the API. */
 export async function made(request: Omit<TokenRequest, "name"> & { name?: string }, about: Ask = {}) {
@@ -12,6 +18,12 @@ export async function made(request: Omit<TokenRequest, "name"> & { name?: string
 /** Asks with a token, instead of the admin's. */
 export const askAs = (token: string, path: string, about: Ask = {}): Promise<Response> =>
   ask(path, { ...about, headers: { ...about.headers, authorization: `Bearer ${token}` } });
+
+/** What the audit log has, newest first. */
+export const entries = async (query = ""): Promise<AuditEntry[]> =>
+  (await answer<Page<AuditEntry>>(await ask(`/v1/audit?limit=200${query}`))).items;
+
+export const latest = async (): Promise<AuditEntry | undefined> => (await entries())[0];
 
 const SECRETS: SigningSecrets = { token: TOKEN, signing: undefined, previous: undefined };
 
