@@ -1,6 +1,5 @@
 /**
- * A queue around its engine: reads the clock once, runs one verb, arms the alarm in the same turn, and carries out the
- * effects. All decisions are the engine's.
+ * A queue around its engine: each call, and the alarm, is a verb that the runner runs. All decisions are the engine's.
  *
  * @module
  */
