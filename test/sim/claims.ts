@@ -21,7 +21,7 @@ function precedes(model: Model, a: ModelJob, b: ModelJob, now: number): boolean 
 }
 
 /** What of an exchange is asked. */
-export type Taker = Pick<ExchangeInput, "session" | "channel" | "worker" | "holding" | "settle" | "want">;
+export type Taker = Pick<ExchangeInput, "session" | "channel" | "worker" | "holding" | "settle" | "want" | "gather">;
 
 /** What one session was given, beside what it could have been given. */
 interface Deal {
@@ -88,11 +88,19 @@ function checkLimits({ model, claimed, others }: Deal): void {
   }
 }
 
+/** Jobs of some tasks may be gathered beside what is wanted: those come before others for that. */
+function isGathered({ input: { gather } }: Deal, job: ModelJob): boolean {
+  return gather?.tasks.includes(job.template.task) ?? false;
+}
+
 /** No job starts before one that comes first, unless that was closed when the other started. */
-function checkOrder({ model, now, claimed, left, saved }: Deal): void {
+function checkOrder(deal: Deal): void {
+  const { model, now, claimed, left, saved } = deal;
   if (claimed.length === 0) return;
   for (const first of left) {
-    const after = claimed.filter((job) => precedes(model, first, job, now));
+    const after = claimed.filter(
+      (job) => precedes(model, first, job, now) && (isGathered(deal, first) || !isGathered(deal, job)),
+    );
     if (after.length === 0 || !isOpen(first.passages, now, saved, after)) continue;
     model.fail("order", `job ${after.at(-1)!.seq} was started before job ${first.seq}, which comes first`);
     return;
@@ -100,7 +108,8 @@ function checkOrder({ model, now, claimed, left, saved }: Deal): void {
 }
 
 /** What each fair key was given of each priority, beside those that could have been. */
-function checkShares({ model, now, claimed, left, saved }: Deal): void {
+function checkShares(deal: Deal): void {
+  const { model, now, claimed, left, saved } = deal;
   if (claimed.length === 0 || model.settings.ageing) return;
   const servable = new Set(left);
   for (const priority of new Set(claimed.map(({ live }) => live!.priority))) {
@@ -112,7 +121,10 @@ function checkShares({ model, now, claimed, left, saved }: Deal): void {
       waiting.set(shareKey(job), places);
       const [queue, task, ...keys] = job.passages as [Passage, Passage, ...Passage[]];
       if (places.size === jobs.length || !isOpen(keys, now, saved)) continue;
-      for (const one of jobs) if (isOpen([queue, task], now, saved, [one])) places.add(one);
+      for (const one of jobs) {
+        const could = isGathered(deal, job) || !isGathered(deal, one);
+        if (could && isOpen([queue, task], now, saved, [one])) places.add(one);
+      }
     }
     const unfair = model.shares.started(priority, jobs, waiting, model.running, model.settings.weights ?? {});
     if (unfair) model.fail("fair-share", unfair);

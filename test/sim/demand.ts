@@ -1,7 +1,7 @@
 import type { JobTemplate, UniqueTemplate } from "../../client/wire.ts";
 import type { Features } from "./features.ts";
 import type { Random } from "./random.ts";
-import { TASK_NAMES } from "./tasks.ts";
+import { TAKE_NAMES, TASK_NAMES } from "./tasks.ts";
 
 export const KINDS = ["tenant", "vendor", "constructor"] as const;
 
@@ -19,7 +19,7 @@ export function drawTemplate(random: Random, features: Features, now: number): J
     { type: "exponential" as const, base: "1s" as const, max: "30s" as const, jitter: 1 },
   ]);
   return {
-    task: random.chance(0.02) ? "nobody" : random.pick(TASK_NAMES.slice(0, -1)),
+    task: drawTask(random, features),
     priority: random.pick([0, 0, 0, 1, -1, 5]),
     runAt: start === "at" ? now + random.int(-5_000, 60_000) : null,
     delayMs: start === "delay" ? random.pick([1, 500, 5_000, 60_000, 600_000]) : 0,
@@ -39,6 +39,11 @@ export function drawTemplate(random: Random, features: Features, now: number): J
     ...(features.deadlines ? drawDeadline(random, now) : {}),
     unique: features.unique && random.chance(0.4) ? drawUnique(random) : null,
   };
+}
+
+function drawTask(random: Random, { takes }: Features): string {
+  if (random.chance(0.02)) return "nobody";
+  return takes && random.chance(0.3) ? random.pick(TAKE_NAMES) : random.pick(TASK_NAMES.slice(0, -1));
 }
 
 function drawDeadline(random: Random, now: number): Pick<JobTemplate, "deadlineMs" | "deadlineAt"> {

@@ -21,6 +21,8 @@ export interface Features {
   long: boolean;
   /** Workers that connect, for all tasks or for those that consumers do not run. */
   remote: boolean;
+  /** Tasks that take jobs many at a time. */
+  takes: boolean;
 }
 
 const NAMES: readonly (keyof Features)[] = [
@@ -37,6 +39,7 @@ const NAMES: readonly (keyof Features)[] = [
   "bulk",
   "long",
   "remote",
+  "takes",
 ];
 
 /** Some of the features, by seed; `only` of them where named. */

@@ -99,9 +99,12 @@ export class Handouts {
       model.expect(right, "handouts", () => `${session} #${want.n} stands, and its socket says otherwise`);
     }
     const wants = stands.get(session)!.want;
-    this.#wants.set(session, { n: want.n, want: (most ?? 0) - given });
+    this.#wants.set(session, { n: want.n, want: wants });
+    // What was gathered beside it is wanted still.
+    const gathered = own?.session === session && own.n === want.n ? Math.min(given, own.gather?.want ?? 0) : 0;
+    const least = (most ?? 0) - given;
     model.expect(
-      wants === (most ?? 0) - given && wants >= 0,
+      wants >= Math.max(0, least) && wants <= least + gathered,
       "handouts",
       () => `${session} wanted ${most}, was handed ${given}, and wants ${wants}`,
     );

@@ -79,7 +79,7 @@ function leakedSlots(): Hooks {
 }
 
 const MUTANTS: Mutant[] = [
-  { what: "no fence in the guard", breaks: ["fence"], hooks: () => ({ exchange: withoutFence }) },
+  { what: "no fence in the guard", breaks: ["fence", "durable"], hooks: () => ({ exchange: withoutFence }) },
   { what: "no session in the guard", breaks: ["fence"], hooks: () => ({ exchange: withoutSession }) },
   {
     what: "ids from the live jobs alone",

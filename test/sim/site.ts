@@ -22,7 +22,7 @@ import { Network } from "./network.ts";
 import { Observer, type Seen } from "./observer.ts";
 import type { Random } from "./random.ts";
 import { Staff } from "./staff.ts";
-import { TASK_NAMES } from "./tasks.ts";
+import { TAKE_NAMES, TASK_NAMES } from "./tasks.ts";
 import { Consumer } from "./workers.ts";
 
 /** What the queues of a world have in common. */
@@ -42,7 +42,7 @@ export interface Surroundings {
 
 const SWEEP_MS = 60_000;
 /** Tasks that consumers run where other workers come too. */
-const PUSHED = new Set(TASK_NAMES.filter((task, index) => task !== "nobody" && index % 2 === 0));
+const PUSHED = new Set([...TASK_NAMES, ...TAKE_NAMES].filter((task, index) => task !== "nobody" && index % 2 === 0));
 
 /** One queue of the world: its object, its history, who works at it, and what the model knows of it. */
 export class Site {

@@ -1,5 +1,6 @@
 import type { BulkInput, EnqueueInput, SettingsPatch } from "../../client/wire.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
+import { checkExplained, checkLogs } from "./explained.ts";
 import type { Cause } from "./host.ts";
 import { ATTEMPT_MS_MOST } from "./ledger.ts";
 import type { Expected } from "./model.ts";
@@ -25,6 +26,7 @@ export const MIX = {
   poke: 2,
   get: 8,
   list: 3,
+  explain: 4,
   describe: 2,
   rogue: 24,
   evict: 8,
@@ -88,6 +90,8 @@ export class Users {
       }
       case "list":
         return this.#list();
+      case "explain":
+        return this.#explain();
       case "get":
         return this.#get();
       default: {
@@ -111,8 +115,21 @@ export class Users {
       host.call({ kind: "other" }, async (shell) => {
         const { changes } = model;
         const row = history.rows.get(seq);
-        const answer = await shell.get(seq);
+        const answer = await shell.get(seq, true);
+        if (answer !== null && answer !== "deleted") checkLogs(model, answer);
         if (model.changes === changes) model.checkRead(seq, answer, (end) => row?.fence === end.fence);
+      }),
+    );
+  }
+
+  async #explain(): Promise<void> {
+    const { model, network, host } = this.#site;
+    const seq = this.#someJob();
+    await network.call(() =>
+      host.call({ kind: "other" }, async (shell) => {
+        const { changes } = model;
+        const answer = await shell.explain(seq);
+        if (model.changes === changes) checkExplained(this.#site, seq, answer.ok ? answer.explanation : null);
       }),
     );
   }

@@ -32,6 +32,8 @@ export type Invariant =
   | "books"
   | "check"
   | "read"
+  | "explained"
+  | "logs"
   | "drained";
 
 /** A guarantee that did not hold. */

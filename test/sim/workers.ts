@@ -94,6 +94,9 @@ export class Rogue {
       ),
       progress: some().map(([seq, fence]) => ({ seq, fence, progress: { percent: 1, note: null } })),
       want: random.pick([0, 2, 6, 6]),
+      ...(this.#site.features.takes && random.chance(0.3)
+        ? { gather: { tasks: ["many", "quick"], want: random.int(0, 4), backInMs: random.pick([0, 500, 60_000]) } }
+        : {}),
     };
     const reply = await network.call(() => this.#site.exchange(structuredClone(input)));
     if (!reply.ok) return;

@@ -19,6 +19,8 @@ export interface WorldOptions {
   /** Instead of what the seed says. */
   features?: Features;
   hooks?: Hooks;
+  /** A run that takes more events does not come to its end. @default {2_000_000} */
+  eventsMax?: number;
   prepare?(world: World): void;
 }
 
@@ -106,10 +108,12 @@ export class World {
   }
 
   async #live(): Promise<void> {
+    const { eventsMax = 2_000_000 } = this.#options;
     let drainUntil = Number.POSITIVE_INFINITY;
     for (;;) {
       if (!(await this.clock.step())) break;
       this.events += 1;
+      if (this.events > eventsMax) throw new Violation("drained", `there is no end after ${eventsMax} events`);
       for (const site of this.sites) {
         site.model.time = this.clock.time;
         checkArmed(site);
