@@ -40,7 +40,10 @@ export interface ClientOptions {
   token?: string;
   /** Answers each `Request` instead of the global `fetch`: `(request) => app.fetch(request, env)` stays in the process. */
   fetch?: Fetch;
-  /** How long a call that does not succeed is sent again, from its first send; at most `"2m"`. @default {"2m"} */
+  /**
+   * How long a call that does not succeed is sent again, from its first send; at most `"2m"`: beyond that a job could
+   * be made twice. @default {"2m"}
+   */
   retryFor?: Duration;
 }
 
@@ -194,7 +197,7 @@ const LONGEST_RETRY_MS = 120_000;
 export function createClient<Tasks = AnyTaskDeclaration[]>(options: ClientOptions): Client<Tasks> {
   const retryForMs = parseDuration(options.retryFor ?? "2m");
   if (retryForMs > LONGEST_RETRY_MS) {
-    throw new RangeError(`retryFor is at most "2m", not "${options.retryFor}": beyond that a job could be made twice.`);
+    throw new RangeError(`retryFor is at most "2m", not "${options.retryFor}".`);
   }
   // One without a scheme is relative to a page's own.
   if (typeof options.url !== "string" || /^(?!https?:)[\w+.-]+:/i.test(options.url)) throw notTheUrl(options.url);

@@ -114,7 +114,7 @@ export function toJobTexts(task: string, payloads: Iterable<unknown>, options: E
   const { queue: _queue, idempotencyKey: _key, signal: _signal, runAt, deadline, ...rest } = options;
   const shared = { task, ...rest, runAt: toText(runAt), deadline: toText(deadline) };
   const head = JSON.stringify(shared).slice(0, -1);
-  return Array.from(payloads, (payload, index) => {
+  return [...payloads].map((payload, index) => {
     if (payload === undefined) return `${head}}`;
     return `${head},"payload":${toJson(payload, `The payload (index ${index}) for task "${task}"`)}}`;
   });

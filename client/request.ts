@@ -162,7 +162,10 @@ function refusal(answer: {
   const { what, status, text, requestId } = answer;
   const problem = (answer.body ?? {}) as Partial<Problem>;
   const code = typeof problem.code === "string" ? problem.code : codeOf(status);
-  const detail = problem.detail ?? problem.title ?? `this is not an answer of Millrace: ${text.slice(0, 200)}`;
+  const detail =
+    problem.detail ??
+    problem.title ??
+    `not from Millrace (is the url with its base path right?): ${text.slice(0, 200)}`;
   const errors = Array.isArray(problem.errors) ? problem.errors : [];
   const wrong = errors.map((one) => `${one?.path}: ${one?.message}`).join("; ");
   return new MillraceError(`${what}: ${status} ${code}: ${detail}${wrong ? ` (${wrong})` : ""}`, {

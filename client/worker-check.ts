@@ -25,6 +25,7 @@ export interface Checked {
   sockets: boolean;
 }
 
+const OPTIONS = ["url", "token", "tasks", "queues", "slots", "name", "env", "log", "transport", "fetch"];
 const TASKS_MAX = 100;
 const SLOTS_MAX = 500;
 const SLOTS = 6;
@@ -36,7 +37,11 @@ const HEADER = /^[\x21-\x7e]+$/;
 
 /** @throws {TypeError | RangeError} naming what is wrong, and what it should be */
 export function checkWorker<Env>(options: WorkerSettings<Env>): Checked {
-  const tasks = tasksOf(options.tasks);
+  const strange = Object.keys(options ?? {}).find((key) => !OPTIONS.includes(key));
+  if (strange !== undefined) {
+    throw new TypeError(`A worker has no option "${strange}". There are: ${OPTIONS.join(", ")}.`);
+  }
+  const tasks = tasksOf(options?.tasks);
   const slots = options.slots ?? SLOTS;
   if (!Number.isInteger(slots) || slots < 1 || slots > SLOTS_MAX) {
     throw new RangeError(`slots is a whole number of 1 to ${SLOTS_MAX}, not ${slots}.`);
@@ -84,6 +89,9 @@ function tasksOf(given: readonly AnyTaskDeclaration[]): Map<string, AnyTaskDecla
 }
 
 function queuesOf(given: readonly string[] | undefined, tasks: ReadonlyMap<string, AnyTaskDeclaration>): string[] {
+  if (given !== undefined && !Array.isArray(given)) {
+    throw new TypeError(`The queues of a worker are an array of names, not ${JSON.stringify(given)}.`);
+  }
   const queues = [...new Set(given ?? [...tasks.values()].map(({ queue }) => queue ?? "default"))];
   if (queues.length === 0) throw new TypeError("A worker works at one queue at least.");
   const wrong = queues.find((queue) => typeof queue !== "string" || !QUEUE.test(queue));

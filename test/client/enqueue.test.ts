@@ -187,6 +187,7 @@ it("splits many payloads by count and by bytes, in order", async () => {
   expect(server.received.length).toBe(5);
   for (const { bytes } of server.received) expect(bytes).toBeLessThanOrEqual(8 * 1024 * 1024);
   expect(await client.enqueueMany(mail, [])).toEqual([]);
+  await expect(client.enqueueMany(mail, { to: "x" } as never)).rejects.toThrow("iterable");
   expect(server.received.length).toBe(5);
 });
 

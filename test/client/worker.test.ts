@@ -393,10 +393,15 @@ describe("refuses", () => {
     [{ slots: 2.5 }, "slots is a whole number of 1 to 500"],
     [{ queues: ["No Queue"] }, '"No Queue" is not the name of a queue'],
     [{ queues: [] }, "at one queue at least"],
+    [{ queues: "video" as never }, 'an array of names, not "video"'],
+    [{ slot: 2 } as never, 'A worker has no option "slot". There are: url, token,'],
     [{ name: "" }, "1 to 128 characters"],
     [{ transport: "smoke" as never }, 'transport is "auto"'],
     [{ transport: "websocket" as const, token: "a/b" }, "no subprotocol may"],
   ])("%j", (wrong, message) => {
     expect(() => createWorker({ ...right, ...wrong })).toThrow(message);
+  });
+  it("nothing at all", () => {
+    expect(() => createWorker(undefined as never)).toThrow("A worker needs tasks");
   });
 });
