@@ -10,8 +10,10 @@ import { pathToFileURL } from "node:url";
 import type { RunsIn } from "../client/index.ts";
 import { type Env, UsageError } from "./options.ts";
 
-/** What stands here in a stack is the command itself. */
-const HERE = new URL(".", import.meta.url).href;
+/** What stands there in a stack is Millrace itself. */
+const OWN = ["../cli/", "../client/"].map((folder) => new URL(folder, import.meta.url).href);
+/** So Node refuses a module's syntax where the package.json beside it says CommonJS, as `npm init` writes. */
+const NO_MODULE = /^(Cannot use import statement outside a module|Unexpected token 'export')$/;
 
 /**
  * All that it exports with a handler, also in an exported array; each once.
@@ -36,16 +38,26 @@ async function importModule(path: string, file: string): Promise<{ [name: string
   try {
     return await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new Error(`The module ${path} could not be loaded: ${reasonOf(error)}`);
+    throw new Error(`The module ${path} could not be loaded${placeOf(error)}: ${reasonOf(error)}`);
   }
+}
+
+/** The line of somebody else's from which it was thrown. */
+function placeOf(thrown: unknown): string {
+  const frames = (thrown instanceof Error && thrown.stack?.match(/file:\/\/\S+?:\d+/g)) || [];
+  const at = frames.find((frame) => !OWN.some((folder) => frame.startsWith(folder)));
+  return at === undefined ? "" : `, at ${at}`;
 }
 
 function reasonOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
-  const what = `${thrown.name}: ${thrown.message.split("\n")[0]}`;
+  const [message = ""] = thrown.message.split("\n");
+  const what = `${thrown.name}: ${message}`;
   if ((thrown as { code?: unknown }).code === "ERR_UNKNOWN_FILE_EXTENSION") {
     return `${what}. Node ${process.versions.node} runs no TypeScript: use Node 22.18 or newer, or Deno, or compile it.`;
   }
-  const [at] = /file:\/\/\S+?:\d+/.exec(thrown.stack ?? "") ?? [];
-  return at === undefined || at.startsWith(HERE) ? what : `${what}, at ${at}`;
+  if (NO_MODULE.test(message)) {
+    return `${what}. Node takes it for CommonJS: run "npm pkg set type=module" in its project.`;
+  }
+  return what;
 }
