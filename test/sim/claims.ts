@@ -64,7 +64,8 @@ export function checkClaims(model: Model, input: Taker, claimed: LiveRow[], now:
     const early = job.notBefore - now;
     model.expect(early <= 0, "never-early", () => `job ${row.seq} was started ${early} ms early`);
     model.expect(!model.paused, "order", () => `job ${row.seq} was started while the queue is paused`);
-    model.expect(serves(row), "order", () => `job ${row.seq} was given to a session that did not ask for its kind`);
+    const asked = serves(row) || (input.gather?.tasks.includes(row.task) ?? false);
+    model.expect(asked, "order", () => `job ${row.seq} was given to a session that did not ask for its kind`);
   }
   if (claimed.length > 0) checkLimits(deal);
   const open = deal.left.filter(({ passages }) => isOpen(passages, now, deal.saved));
