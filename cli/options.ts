@@ -80,7 +80,7 @@ function parse(args: string[]) {
   try {
     return parseArgs({ args, options: OPTIONS, allowPositionals: true, strict: true });
   } catch (error) {
-    const [what] = (error as Error).message.split(". ");
+    const [what] = (error as Error).message.split(/\.\s/);
     throw new UsageError(
       `${what}. Known are ${Object.keys(OPTIONS)
         .map((name) => `--${name}`)

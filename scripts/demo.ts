@@ -1,16 +1,16 @@
 /**
- * `npm run demo [-- <folder>] [--no-crash]`: one job for each file, a receiver that misbehaves, a kill -9 in the
+ * `npm run demo -- [folder] [--no-crash]`: one job for each file, a receiver that misbehaves, a kill -9 in the
  * middle, and a reconciliation. Exit code 0 only if nothing is missing.
  *
  * @module
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { findFiles } from "./demo/files.ts";
 import { createProgressView } from "./demo/progress.ts";
 import { type Settings, type Tools, work } from "./demo/work.ts";
+import { readArguments } from "./local/arguments.ts";
 import { CannotGoOn, exitWith } from "./local/error.ts";
 import { freePort } from "./local/port.ts";
 import { makeToken } from "./local/token.ts";
@@ -22,19 +22,22 @@ const NOTES: { [what: string]: string } = {
   dead: "refused with 422, which no retry mends",
 };
 
-function readArguments(): { folder: string | undefined; crash: boolean } {
-  try {
-    const { values, positionals } = parseArgs({ options: { "no-crash": { type: "boolean" } }, allowPositionals: true });
-    if (positionals.length > 1) throw new Error("More than one folder.");
-    return { folder: positionals[0], crash: values["no-crash"] !== true };
-  } catch (error) {
-    throw new CannotGoOn(`Cannot read the arguments: ${(error as Error).message} Known are a folder and --no-crash.`);
-  }
+const USAGE = "npm run demo -- [folder] [--no-crash]";
+
+function readDemand(): { named: string | undefined; crash: boolean } {
+  const { values, positionals } = readArguments(USAGE, {
+    options: { "no-crash": { type: "boolean", default: false } },
+    allowPositionals: true,
+  });
+  if (positionals.length > 1) throw new CannotGoOn(`More than one folder: ${positionals.join(" ")}. Usage: ${USAGE}`);
+  return { named: positionals[0], crash: !values["no-crash"] };
 }
 
 /** The folder that was named, or the project's own Markdown and TypeScript. */
 async function chooseFiles(named: string | undefined): Promise<{ folder: string; files: string[] }> {
   const folder = named === undefined ? ROOT : resolve(named);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new CannotGoOn(`There is no folder ${folder}.`);
   const files = await findFiles(folder, named === undefined ? (name) => /\.(md|ts)$/.test(name) : undefined);
   if (files.length === 0) throw new CannotGoOn(`Cannot show anything: ${folder} has no files.`);
   return { folder, files };
@@ -42,7 +45,7 @@ async function chooseFiles(named: string | undefined): Promise<{ folder: string;
 
 async function main(): Promise<boolean> {
   const startedAt = Date.now();
-  const { folder: named, crash } = readArguments();
+  const { named, crash } = readDemand();
   const { folder, files } = await chooseFiles(named);
   const settings: Settings = { folder, files, crash, stateDir: mkdtempSync(join(tmpdir(), "millrace-demo-")) };
   process.on("exit", () => rmSync(settings.stateDir, { recursive: true, force: true, maxRetries: 3 }));

@@ -68,7 +68,7 @@ export async function startLocal(options: LocalOptions): Promise<Local> {
   await assertFree(port);
 
   const run = randomUUID();
-  emptyFolder(join(stateDir, "tmp"));
+  makeTemporaryFolder(stateDir);
   const launch = launcher({ ...options, run, runFile, stateDir });
   await applyMigrations(launch, stateDir, options.config);
   const { wrangler, lines } = launch(serveArguments(port), { MILLRACE_TOKEN: token });
@@ -98,9 +98,16 @@ export async function startLocal(options: LocalOptions): Promise<Local> {
 }
 
 /** For what wrangler puts into temporary folders: it clears them only when it ends in good order. */
-function emptyFolder(folder: string): void {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+function makeTemporaryFolder(stateDir: string): void {
+  const folder = join(stateDir, "tmp");
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new CannotGoOn(
+      `Cannot use the state folder ${stateDir}: ${(error as Error).message}. Set MILLRACE_STATE to another.`,
+    );
+  }
 }
 
 type Launch = (

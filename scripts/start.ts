@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { readArguments } from "./local/arguments.ts";
 import { CannotGoOn, exitWith } from "./local/error.ts";
 import { parsePort } from "./local/port.ts";
 import { adminToken } from "./local/token.ts";
@@ -12,8 +13,10 @@ import { startLocal } from "./local.ts";
 import { ROOT } from "./root.ts";
 
 const { env } = process;
+const USAGE = "PORT=8796 npm start (so too MILLRACE_STATE and MILLRACE_TOKEN), without arguments";
 
 async function start(): Promise<void> {
+  readArguments(USAGE, { options: {} });
   const port = parsePort(env.PORT, 8787);
   const { token, made } = adminToken(env, join(ROOT, ".dev.vars"));
   if (made) console.log(`Made an admin token, kept in .dev.vars: ${token}`);

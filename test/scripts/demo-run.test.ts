@@ -43,10 +43,13 @@ it("delivers every file, killed with -9 in the middle, and cleans up behind itse
 }, 120_000);
 
 it("says in one line what is wrong with its arguments", async () => {
-  const missing = await demo(join(folder, "nowhere"));
-  expect(missing).toEqual({ code: 1, told: expect.stringContaining("ENOENT") });
+  for (const nowhere of [join(folder, "nowhere"), join(folder, "1.txt")]) {
+    expect(await demo(nowhere)).toEqual({ code: 1, told: `There is no folder ${nowhere}.\n` });
+  }
   const empty = mkdtempSync(join(temporary, "empty-"));
   expect(await demo(empty)).toEqual({ code: 1, told: `Cannot show anything: ${empty} has no files.\n` });
-  const unknown = await demo("--crash");
-  expect(unknown).toEqual({ code: 1, told: expect.stringContaining("Known are a folder and --no-crash.") });
+  const usage = "npm run demo -- [folder] [--no-crash]\n";
+  expect(await demo("--no-crsh")).toEqual({ code: 1, told: `Unknown option '--no-crsh'. Usage: ${usage}` });
+  expect(await demo("a", "b")).toEqual({ code: 1, told: `More than one folder: a b. Usage: ${usage}` });
+  expect(await demo("--help")).toEqual({ code: 0, told: usage });
 });

@@ -145,6 +145,9 @@ describe("deploy, against a stand-in for wrangler", () => {
     expect(stdout).toContain("Worker millrace-staging: deployed");
     const failed = promisify(execFile)(process.execPath, [script, "--env", "stagin"]);
     await expect(failed).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("defines staging") });
+    const mistyped = promisify(execFile)(process.execPath, [script, "--evn", "staging"]);
+    const stderr = "Unknown option '--evn'. Usage: npm run deploy -- [--env <name>]\n";
+    await expect(mistyped).rejects.toMatchObject({ code: 1, stderr });
   });
 });
 

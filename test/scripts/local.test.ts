@@ -30,8 +30,8 @@ function runId(): string {
 }
 
 /** `npm start` without npm. */
-function startScript(port: number, env: { [name: string]: string } = {}) {
-  return spawn(process.execPath, [START], {
+function startScript(port: number, env: { [name: string]: string } = {}, args: string[] = []) {
+  return spawn(process.execPath, [START, ...args], {
     env: { ...process.env, MILLRACE_STATE: stateDir, MILLRACE_TOKEN: makeToken(), PORT: String(port), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -104,8 +104,14 @@ it.each([
   ["a token that is too short", { MILLRACE_TOKEN: "short" }, "it has 5 characters, and needs 32 or more"],
   ["an empty token", { MILLRACE_TOKEN: "" }, "it has 0 characters"],
   ["a port that is no number", { PORT: "http" }, 'Cannot read PORT: it is "http"'],
-])("refuses %s in one line", async (_, env, line) => {
-  const child = startScript(1, env);
+  [
+    "a state folder that is a file",
+    { MILLRACE_STATE: START, PORT: String(await freePort()) },
+    `Cannot use the state folder ${START}: ENOTDIR`,
+  ],
+  ["an argument", {}, "Unknown option '--port'. Usage: PORT=8796 npm start", ["--port", "8796"]],
+])("refuses %s in one line", async (_, env: { [name: string]: string }, line, args: string[] = []) => {
+  const child = startScript(1, env, args);
   const [[code], told] = await Promise.all([once(child, "exit"), text(child.stderr)]);
   expect(code).toBe(1);
   expect(told.trim().split("\n")).toHaveLength(1);
