@@ -9,6 +9,7 @@ import { BEARER_HEADER, type Bearer } from "../durable-objects/queue-object.ts";
 import { refuseRole } from "./allow.ts";
 import type { AppDeps } from "./app.ts";
 import { type Caller, rootCaller } from "./caller.ts";
+import { LACKS_MIGRATIONS, lacksMigrations } from "./history/migrations.ts";
 import { log as toConsole } from "./log.ts";
 import { createRoom, isAudited, noteInAudit } from "./middleware/audit.ts";
 import { createAuthorizer } from "./middleware/auth.ts";
@@ -143,8 +144,9 @@ function withHeaders(response: Response, headers: Record<string, string>): Respo
   return answer;
 }
 
-/** What was thrown stays in the log: the caller learns only whether waiting may help. */
+/** What was thrown stays in the log: the caller learns only whether waiting may help, or a command that was forgotten. */
 function refusalOf(error: unknown, requestId: string): Refused {
+  if (lacksMigrations(error)) return refuse("unavailable", LACKS_MIGRATIONS);
   if (isOutage(error)) {
     return refuse("unavailable", "A part of the service does not answer just now: try again in a moment.");
   }

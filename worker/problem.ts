@@ -68,12 +68,15 @@ const BROKEN_SQL = /no such (table|column)|syntax error|SQLITE_(ERROR|CONSTRAINT
 
 /** Whether what an object or D1 threw means that it cannot be reached just now, rather than that code is wrong. */
 export function isOutage(error: unknown): boolean {
-  const { retryable, overloaded, message } = (error ?? {}) as {
+  const { retryable, overloaded, message, cause } = (error ?? {}) as {
     retryable?: unknown;
     overloaded?: unknown;
     message?: unknown;
+    cause?: unknown;
   };
   if (retryable === true || overloaded === true) return true;
   const text = typeof message === "string" ? message : String(error);
-  return OUTAGE.test(text) && !BROKEN_SQL.test(text);
+  if (OUTAGE.test(text) && !BROKEN_SQL.test(text)) return true;
+  // Queries that drizzle makes fail with its own error, which says what was asked and not what went wrong.
+  return cause !== undefined && isOutage(cause);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { DEFAULT_QUEUE } from "../config.ts";
+import { LACKS_MIGRATIONS } from "../history/migrations.ts";
 import { refuse } from "../problem.ts";
 import { health } from "../schemas.ts";
 import { within } from "../within.ts";
@@ -33,22 +34,27 @@ export function healthRoute() {
 }
 
 async function look(call: Services): Promise<Answer> {
-  const [history, object] = await Promise.all([lookAtHistory(call), lookAtObject(call)]);
+  const [{ lacksMigrations, ...history }, object] = await Promise.all([lookAtHistory(call), lookAtObject(call)]);
   const state = { version: call.version, history, object };
   if (history.ok && object.ok) return ok({ status: "ok", ...state });
-  const broken = [history.ok ? [] : ["the history (D1)"], object.ok ? [] : ["the queue objects"]].flat().join(" and ");
-  return { ...refuse("unavailable", `Not all is well: ${broken} should answer, and do not.`), more: state };
+  const wrong = ["Not all is well."];
+  if (lacksMigrations) wrong.push(LACKS_MIGRATIONS);
+  else if (!history.ok) wrong.push("The history (D1) should answer, and does not.");
+  if (!object.ok) wrong.push("The queue objects should answer, and do not.");
+  return { ...refuse("unavailable", wrong.join(" ")), more: state };
 }
 
-async function lookAtHistory(call: Services): Promise<{ ok: boolean; fullness: number | null }> {
+async function lookAtHistory(call: Services) {
+  let lacksMigrations = false;
   try {
     const seen = await within(ANSWER_IN_MS, call.history().check());
-    if (seen.ok) return { ok: true, fullness: Math.round(seen.fullness * 1_000) / 1_000 };
+    if (seen.ok) return { ok: true, fullness: Math.round(seen.fullness * 1_000) / 1_000, lacksMigrations };
+    ({ lacksMigrations } = seen);
     call.log("error", "history_unhealthy", { detail: seen.detail });
   } catch (error) {
     call.log("error", "history_unhealthy", { error: String(error) });
   }
-  return { ok: false, fullness: null };
+  return { ok: false, fullness: null, lacksMigrations };
 }
 
 /** Any object tells whether objects run; looking at one that was never used writes nothing. */

@@ -6,6 +6,7 @@ import {
   appWith,
   ask,
   DEPS,
+  db,
   deployed,
   enqueue,
   type Fetch,
@@ -233,6 +234,23 @@ describe("when a part fails", () => {
     await answer(await ask("/v1/queues/q-fail/jobs", { body: job, fetch }), 201);
     await answer(await ask("/v1/queues/q-fail", { fetch }));
     await answer(await ask("/v1/queues/q-fail/pause", { method: "POST", fetch }));
+  });
+
+  it.each([
+    ["a table", "/v1/queues", "ALTER TABLE queues RENAME TO gone", "ALTER TABLE gone RENAME TO queues"],
+    ["a column", "/v1/jobs", "ALTER TABLE history RENAME task TO gone", "ALTER TABLE history RENAME gone TO task"],
+  ])("503 that names the command where D1 lacks %s", async (_what, path, take, giveBack) => {
+    await db.exec(take);
+    try {
+      const command =
+        /^(Not all is well\. )?D1 lacks migrations: run `npx wrangler d1 migrations apply <database>` with --local/;
+      for (const one of [path, "/healthz"]) {
+        const { detail } = await problem(await ask(one, { fetch: appWith() }), 503, "unavailable");
+        expect(detail).toMatch(command);
+      }
+    } finally {
+      await db.exec(giveBack);
+    }
   });
 
   it("500 for a mistake of ours, logged with the request's id and told to nobody", async () => {

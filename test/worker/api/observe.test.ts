@@ -168,11 +168,16 @@ describe("GET /healthz", () => {
     expect(await problem(noObjects, 503, "unavailable")).toMatchObject({
       object: { ok: false },
       history: { ok: true },
+      detail: "Not all is well. The queue objects should answer, and do not.",
     });
-    const history = { check: async () => ({ ok: false as const, detail: "SECRET" }) };
+    const history = { check: async () => ({ ok: false as const, lacksMigrations: false, detail: "SECRET" }) };
     const noHistory = await ask("/healthz", { ...open, fetch: appWith({ history: () => history as never }) });
     const said = await problem(noHistory, 503, "unavailable");
-    expect(said).toMatchObject({ object: { ok: true }, history: { ok: false, fullness: null } });
+    expect(said).toMatchObject({
+      object: { ok: true },
+      detail: "Not all is well. The history (D1) should answer, and does not.",
+    });
+    expect(said).toHaveProperty("history", { ok: false, fullness: null });
     expect(JSON.stringify(said)).not.toContain("SECRET");
   });
 });

@@ -231,6 +231,8 @@ it.each<[boolean, unknown]>([
   [true, new Error("Durable Object reset because its code was updated.")],
   [true, new Error("D1_ERROR: storage operation exceeded timeout which caused object to be reset.")],
   [false, new Error("D1_ERROR: no such table: history: SQLITE_ERROR")],
+  [true, new Error("Failed query: select 1", { cause: new Error("Network connection lost.") })],
+  [false, new Error("Failed query: select 1", { cause: new Error("D1_ERROR: no such table: a: SQLITE_ERROR") })],
   [false, new TypeError("x is not a function")],
   [false, new Error("Invariant broken: a lane was reset to nothing")],
   [false, undefined],
