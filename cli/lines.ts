@@ -7,7 +7,7 @@
 type Fields = { readonly [field: string]: unknown };
 
 export function lineOf(event: string, fields: Fields): string {
-  const { queue, transport, error, retryInMs, jobs, job, task, attempt, outcome, ranMs } = fields;
+  const { queue, transport, error, retryInMs, jobs, job, task, didYouMean, attempt, outcome, ranMs } = fields;
   switch (event) {
     case "connected":
       return `${queue}: connected (${transport})`;
@@ -15,6 +15,8 @@ export function lineOf(event: string, fields: Fields): string {
       return error === undefined ? `${queue}: left` : `${queue}: out of reach, trying on in ${retryInMs} ms: ${error}`;
     case "lease_lost":
       return `${queue}: out of reach for too long, ${jobs} jobs lost`;
+    case "unknown_task":
+      return `${queue}: the server knows no task "${task}"${didYouMean ? ` (did you mean "${didYouMean}"?)` : ""}`;
     case "job_started":
       return `${job} ${task}${attempt === 1 ? "" : ` (attempt ${attempt})`}`;
     case "job_ended":

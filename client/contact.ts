@@ -4,7 +4,7 @@
  * @module
  */
 import type { Transport } from "./line.ts";
-import type { LogLevel } from "./types.ts";
+import type { ExchangeResponse, LogLevel } from "./types.ts";
 
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
@@ -15,7 +15,7 @@ export interface ContactPorts {
   now(): number;
   /** 0 to 1, 1 excluded. */
   random(): number;
-  /** The queue was reached, is lost, or is reached another way. */
+  /** The queue was reached, is lost, is reached another way, or does not know a task. */
   told(level: LogLevel, event: string, fields: { [key: string]: unknown }): void;
 }
 
@@ -30,6 +30,8 @@ export class Contact {
   #failures = 0;
   /** That it is out of reach has been told. */
   #told = false;
+  /** Tasks of which it has been told that the server does not know them. */
+  readonly #unknown = new Set<string>();
 
   constructor(queue: string, ports: ContactPorts) {
     this.#queue = queue;
@@ -59,6 +61,15 @@ export class Contact {
     const error = why instanceof Error ? why.message : String(why);
     this.#ports.told("warn", "disconnected", { queue: this.#queue, error, retryInMs: pauseMs });
     return pauseMs;
+  }
+
+  /** Each is told once, not again by later sessions. */
+  unknown(tasks: NonNullable<ExchangeResponse["unknownTasks"]>): void {
+    for (const { task, didYouMean } of tasks) {
+      if (this.#unknown.has(task)) continue;
+      this.#unknown.add(task);
+      this.#ports.told("warn", "unknown_task", { queue: this.#queue, task, didYouMean });
+    }
   }
 
   /** The worker leaves. */

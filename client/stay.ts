@@ -131,13 +131,14 @@ export class Stay {
   }
 
   #take(request: ExchangeRequest, { response, transport, epoch }: Answered, sentAt: number): void {
-    const { jobs, lost } = response;
+    const { jobs, lost, unknownTasks } = response;
     this.#bench.take(request, response, sentAt);
     this.#nothing = jobs.length === 0 && lost.length === 0;
     this.#answered = true;
     this.#epoch = epoch;
     this.#standing = transport === "websocket" ? Math.max(0, request.want - jobs.length) : 0;
     this.#contact.made(transport);
+    if (unknownTasks) this.#contact.unknown(unknownTasks);
   }
 
   /** Jobs of a push that crossed an exchange come with its answer again: only those of the latest are taken. */

@@ -413,6 +413,8 @@ export interface ExchangeResponse {
   slots: number;
   /** More work is likely: ask again after this time. Null: nothing to wait for. */
   retryInMs: number | null;
+  /** In the first answer of a session: tasks that the worker names and the server does not know, at most 10. */
+  unknownTasks?: { task: string; didYouMean: string | null }[];
 }
 
 /** What the queue says between answers: jobs for what the worker still wants of exchange `n`, and jobs to cancel. */

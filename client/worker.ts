@@ -13,9 +13,10 @@ import { type Checked, checkWorker, type RunsIn } from "./worker-check.ts";
 import { Watched, type WorkerState } from "./worker-state.ts";
 
 /**
- * Told what happens in a worker. `event` is `connected`, `disconnected`, `lease_lost`, `job_started`, `job_ended`,
- * `job_lost`, or `log` with a `message`: a line of a handler's `ctx.log`, or of the worker itself, `backoff_failed` or
- * `session_abandoned`. Fields of a job: `job`, `task`, `attempt`, `fence`; of its end: `outcome`, `ranMs`, `error`.
+ * Told what happens in a worker. `event` is `connected`, `disconnected`, `lease_lost`, `unknown_task`, `job_started`,
+ * `job_ended`, `job_lost`, or `log` with a `message`: a line of a handler's `ctx.log`, or of the worker itself,
+ * `backoff_failed` or `session_abandoned`. Fields of a job: `job`, `task`, `attempt`, `fence`; of its end: `outcome`,
+ * `ranMs`, `error`. `unknown_task`: the server has no such `task` yet, or it is mistyped: `didYouMean` is a name or null.
  */
 export type WorkerLog = (level: LogLevel, event: string, fields: { [key: string]: unknown }) => void;
 

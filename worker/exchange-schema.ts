@@ -170,5 +170,9 @@ export const exchangeResponse = z
     leaseMs: count,
     slots: count.describe("Jobs that the queue wants one session to run side by side."),
     retryInMs: count.nullable().describe("More is likely after this time; null: nothing to wait for."),
+    unknownTasks: z
+      .array(z.object({ task: taskName, didYouMean: taskName.nullable() }))
+      .optional()
+      .describe("With n 1: tasks that the worker names and the server does not know, at most 10."),
   })
   .openapi("ExchangeResponse");

@@ -18,6 +18,7 @@ import {
 import { type Config, glob } from "./config.ts";
 import { type CheckedExchange, readExchange } from "./exchange-read.ts";
 import { resolveFollowUps } from "./follow-ups.ts";
+import { nearest } from "./issues.ts";
 import type { Refused } from "./problem.ts";
 
 /** Where an exchange goes, what the worker may do there, and how it gets there. */
@@ -31,6 +32,9 @@ export interface ExchangeVia {
   standing: boolean;
   run(input: ExchangeInput): Promise<ExchangeReply>;
 }
+
+/** A closest name is looked for to each. */
+const UNKNOWN_TOLD_MAX = 10;
 
 /** An answer, and how long it may be held back where it says nothing. */
 export type Exchanged = { ok: true; response: ExchangeResponse; wait: string | null } | Refused;
@@ -55,9 +59,18 @@ export async function exchange(
   const reply = await via.run({ ...input, session, channel, ...(standing && { standing }) });
   if (!reply.ok) return reply;
   const response = toResponse(`${queue}:${partition}:`, reply, now());
+  const unknown = unknownTasks(config, input);
+  if (unknown.length > 0) response.unknownTasks = unknown;
   response.lost.push(...foreign.holding);
   for (const [id, fence] of foreign.settles) response.refused.push({ id, fence, code: "not_held" });
   return { ok: true, response, wait };
+}
+
+/** What a worker comes for and nobody can enqueue: mistyped, or the server is to be deployed yet. Looked at once a session. */
+function unknownTasks({ tasks }: Config, { n, worker }: CheckedExchange["input"]) {
+  if (n !== 1 || !worker.tasks) return [];
+  const unknown = worker.tasks.filter((task) => !tasks.has(task)).slice(0, UNKNOWN_TOLD_MAX);
+  return unknown.map((task) => ({ task, didYouMean: nearest(task, tasks.keys()) }));
 }
 
 /** Ids of sessions are shown with the queue: who knows one speaks for it only with the token that it began with. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createWorker, defineTask, type Worker, type WorkerOptions } from "../../client/index.ts";
+import { lineOf } from "../../cli/lines.ts";
+import { createWorker, defineTask, type Worker, type WorkerLog, type WorkerOptions } from "../../client/index.ts";
 import { openRemote, pass, URL_OF_REMOTE } from "./remote.ts";
 
 beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2026, 5, 1) }));
@@ -179,6 +180,28 @@ describe.each(["websocket", "poll"] as const)("over %s", (transport) => {
     expect(job(seq!)).toMatchObject({ state: "completed", lapses: 1 });
     expect(new Set(seen.map(({ session }) => session)).size).toBe(2);
     expect(events.filter((event) => event === "disconnected")).toHaveLength(1);
+    await end(worker);
+  });
+
+  it("says once which of its tasks the server does not know, and works on with the others", async () => {
+    const lines: string[] = [];
+    const log: WorkerLog = (level, event, fields) => void (level === "warn" && lines.push(lineOf(event, fields)));
+    const tasks = [quick, slow, working("qiuck"), working("constructor")];
+    const { add, job, worker, network, seen } = open({ transport, slots: 1, tasks, log });
+    const [seq] = await add("slow");
+    await pass(50);
+    const unknown = [
+      'work: the server knows no task "qiuck" (did you mean "quick"?)',
+      'work: the server knows no task "constructor"',
+    ];
+    expect(lines).toEqual(unknown);
+    network.down = true;
+    await pass(31_000);
+    network.down = false;
+    await pass(100_000);
+    expect(job(seq!).state).toBe("completed");
+    expect(new Set(seen.map(({ session }) => session)).size).toBe(2);
+    expect(lines.filter((line) => line.includes("knows no task"))).toEqual(unknown);
     await end(worker);
   });
 

@@ -97,6 +97,22 @@ describe("an exchange over HTTP", () => {
     expect(items).toMatchObject([{ value: "v", paused: { until: expect.any(String) } }]);
   });
 
+  it("names in the first answer of a session the tasks that nobody can enqueue, and the name that was meant", async () => {
+    const hand = worker("pull-a");
+    const about = { worker: { name: "hand", runtime: "test", tasks: ["echo", "elsewere", "constructor"] } };
+    const unknownTasks = [
+      { task: "elsewere", didYouMean: "elsewhere" },
+      { task: "constructor", didYouMean: null },
+    ];
+    expect(await hand.exchange(about)).toMatchObject({ n: 1, unknownTasks });
+    expect(await answer(await hand.again(about))).toMatchObject({ n: 1, unknownTasks });
+    expect(await hand.exchange(about)).not.toHaveProperty("unknownTasks");
+    const known = { worker: { ...about.worker, tasks: ["echo"] } };
+    expect(await worker("pull-a").exchange(known)).not.toHaveProperty("unknownTasks");
+    const many = { worker: { ...about.worker, tasks: Array.from({ length: 50 }, (_, n) => `far-from-all-${n}`) } };
+    expect((await worker("pull-a").exchange(many)).unknownTasks).toHaveLength(10);
+  });
+
   it("is answered from the books when it is repeated, and refused when it is old", async () => {
     const id = await enqueue("pull-a");
     const hand = worker("pull-a");
