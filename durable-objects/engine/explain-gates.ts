@@ -211,7 +211,7 @@ function noWorkerGate(tx: Tx, lane: Lane, live: Session[]): ExplainedGate[] {
 
 function connectOne({ task }: Lane): string {
   return (
-    `By the queue's delivery the Worker does not run this task, so no ticket is sent for it: connect a worker that names "${task}" ` +
-    "(createWorker, or millrace work), or set the delivery to push or both and give the task a handler in the Worker."
+    "The Worker does not run this task, so no ticket is sent for it: the queue's delivery is pull, or it is both and the task has no handler there. " +
+    `Connect a worker that names "${task}" (createWorker, or millrace work), or let the Worker run it: with delivery both (or push) and a handler.`
   );
 }

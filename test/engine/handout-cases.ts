@@ -266,7 +266,8 @@ export const HANDOUT: Case[] = [
       const gates = () => queue.read((tx) => explain(tx, seq!))!.gates;
       expect(gates()).toMatchObject([{ gate: "no_worker", since: null, until: null }]);
       expect(gates()[0]!.detail).toContain('No worker comes that could run task "mail"; none was here lately.');
-      expect(gates()[0]!.detail).toContain('connect a worker that names "mail"');
+      expect(gates()[0]!.detail).toContain("delivery is pull, or it is both and the task has no handler there");
+      expect(gates()[0]!.detail).toContain('Connect a worker that names "mail"');
       stand(queue, "s", 9, {}, ["other"]);
       expect(gates()).toHaveLength(1);
       stand(queue, "t", 0, {}, ["mail"]);
