@@ -4,7 +4,7 @@ import { createWorker } from "millrace";
 import { encode } from "./tasks.ts";
 
 const worker = createWorker({
-  url: process.env.MILLRACE_URL ?? "http://localhost:8787",
+  url: process.env.MILLRACE_URL ?? "http://localhost:8790",
   token: process.env.MILLRACE_TOKEN ?? "",
   slots: 2,
   log: (_level, event, fields) => console.log(event, JSON.stringify(fields)),
@@ -23,4 +23,8 @@ const worker = createWorker({
 
 // Told to stop, it gives back what it cannot finish; killed, the queue notices within a lease.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => worker.stop({ timeout: "10s" }));
-await worker.start();
+// What does not get better by waiting: a token that is not taken, a queue that is not there.
+await worker.start().catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

@@ -48,6 +48,8 @@ it.skipIf(!hasChromium)(
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
     await page.goto(example.url);
+    await choose(page, 60_000);
+    await page.locator("#status").filter({ hasText: "400,000 bytes are the most" }).waitFor();
     await choose(page, 6_000);
     await page.waitForFunction("document.getElementById('bar').value > 5");
     expect(await percent(page)).toBeLessThan(100);

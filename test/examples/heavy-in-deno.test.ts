@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Job } from "../../client/index.ts";
 import { ROOT } from "../../scripts/root.ts";
@@ -13,11 +14,11 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => example?.stop());
 
-function startEncoder(): ChildProcess {
+function startEncoder(token = example.token, stderr: "inherit" | "pipe" = "inherit"): ChildProcess {
   return spawn(join(ROOT, "node_modules/.bin/deno"), ["run", "--allow-net", "--allow-env", "encoder.ts"], {
     cwd: join(ROOT, "examples/heavy-in-deno"),
-    env: { ...process.env, MILLRACE_URL: example.url, MILLRACE_TOKEN: example.token },
-    stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, MILLRACE_URL: example.url, MILLRACE_TOKEN: token },
+    stdio: ["ignore", "inherit", stderr],
   });
 }
 
@@ -64,3 +65,10 @@ it("says why a heavy job waits where no encoder is, and goes on with the next on
   );
   expect(await stopped(encoder, "SIGTERM")).toBe(0);
 }, 90_000);
+
+it("says in one line that its token is not taken", async () => {
+  const encoder = startEncoder("not-a-token-of-this-example", "pipe");
+  const ended = new Promise((resolve) => encoder.once("exit", resolve));
+  expect(await text(encoder.stderr!)).toMatch(/^.* 401 unauthorized: .*\n$/);
+  expect(await ended).toBe(1);
+}, 30_000);

@@ -1,5 +1,9 @@
 import { createClient, isJobFailed, isMillraceError } from "./millrace.js";
 
+/** Of the file. As JSON it is larger, so that the Worker may refuse it all the same. */
+const MAX_BYTES = 400_000;
+const TOO_LARGE = `This file is too large: ${MAX_BYTES.toLocaleString("en")} bytes are the most.`;
+
 const element = (id) => document.getElementById(id);
 
 /** The token is the visitor's own, so this session may keep it. A page that is reloaded goes on watching with it. */
@@ -44,12 +48,24 @@ async function watch(id) {
 
 function tell(error) {
   if (isMillraceError(error) && error.status === 401) sessionStorage.removeItem("token");
-  element("status").textContent = isJobFailed(error) ? `The import failed: ${error.message}` : `${error}`;
+  element("status").textContent = wordsFor(error);
+}
+
+/** For a visitor; what only a developer understands goes to the console. */
+function wordsFor(error) {
+  if (isJobFailed(error)) return `The import failed: ${error.message}`;
+  if (isMillraceError(error) && error.status === 413) return TOO_LARGE;
+  console.error(error);
+  return "The server cannot be asked at the moment. Reload this page, or choose the file again.";
 }
 
 element("file").addEventListener("change", async ({ target }) => {
   const [file] = target.files;
   if (!file) return;
+  if (file.size > MAX_BYTES) {
+    element("status").textContent = TOO_LARGE;
+    return;
+  }
   try {
     const client = await connect();
     const job = await client.enqueue("import-csv", { file: file.name, text: await file.text() });
