@@ -53,6 +53,10 @@ describe("the Worker of README.md", () => {
     expect(await client.job(job).result({ timeout: "20s" })).toEqual({ sentAt: expect.any(String) });
   });
 
+  it.each(['{"email":"nix"}', "no JSON"])("answers 400 to %s", async (body) => {
+    expect((await fetch(`${local.url}/signup`, { method: "POST", body })).status).toBe(400);
+  });
+
   it("is reached by the script beside it", async () => {
     const [script] = snippetsOf("README.md").filter(({ file }) => file === "script.ts");
     writeFileSync(join(folder, "script.ts"), script!.text.replace(`http://${DOCUMENTED}`, local.url));

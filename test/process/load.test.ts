@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -47,3 +47,9 @@ it.each(['import "node:fs";\n', "export const answer = 42;\n"])(
     );
   },
 );
+
+it("is the command of a clone as well", async () => {
+  const { bin } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const { stdout } = await promisify(execFile)(join(ROOT, bin.millrace), ["--help"]);
+  expect(stdout).toMatch(/^millrace work <module>/);
+});
