@@ -17,7 +17,6 @@ import { corsHeaders, preflight } from "./middleware/cors.ts";
 import { requestIdOf } from "./middleware/request-id.ts";
 import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
 import type { Answer, AnyRoute, Services } from "./routes/route.ts";
-import { createRevocations } from "./tokens/revocations.ts";
 
 export type Ctx<Env> = Context<{ Bindings: Env & object }>;
 
@@ -30,9 +29,9 @@ const SLOW_MS = 5_000;
 export function createAnswerer<Env>(deps: AppDeps<Env>) {
   const authorize = createAuthorizer();
   const log = deps.log ?? toConsole;
-  const revocations = createRevocations(log);
   const refused = new Map<ErrorCode, number>();
   const hasRoom = createRoom();
+  const { revocations } = deps;
   const { cors } = deps.config;
 
   function authorityOf(env: Env) {
@@ -44,7 +43,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     };
   }
 
-  function servicesOf(c: Ctx<Env>, requestId: string, caller: Caller): Services {
+  function servicesOf(c: Ctx<Env>, requestId: string, caller: Caller, target: Services["target"]): Services {
     return {
       config: deps.config,
       version: deps.version,
@@ -55,6 +54,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
       keys: () => deps.keys(c.env),
       revoked: (id) => revocations.add(id),
       refused,
+      target,
       background: (work) => void keepAlive(c, work),
       requestId,
       caller,
@@ -74,6 +74,10 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     const open = route.roles.length === 0;
     const over = Promise.withResolvers<void>();
     let caller: Caller | null = null;
+    let target: string | null = null;
+    const aimAt = (what: string) => {
+      target = what;
+    };
     let answer: Answer;
     try {
       const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(c.env));
@@ -81,7 +85,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
       // Whoever hangs up does not keep a change from being noted.
       if (caller && isAudited({ caller, route, method, status: 200 })) keepAlive(c, over.promise);
       const barred = known.ok && !open ? refuseRole(known.caller, route.roles, `${method} ${path}`) : null;
-      answer = known.ok ? (barred ?? (await run(servicesOf(c, requestId, known.caller)))) : known;
+      answer = known.ok ? (barred ?? (await run(servicesOf(c, requestId, known.caller, aimAt)))) : known;
     } catch (error) {
       answer = refusalOf(error, requestId);
       log("error", "request_failed", { requestId, method, path, status: statusOf(answer.code), error });
@@ -90,7 +94,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (tookMs > SLOW_MS && !isHeld(answer)) log("warn", "request_slow", { requestId, method, path, tookMs });
     if (!answer.ok) refused.set(answer.code, (refused.get(answer.code) ?? 0) + 1);
     const response = toResponse(answer, { "x-request-id": requestId, ...corsHeaders(cors, c.req.raw) });
-    const answered = caller && { caller, route, method, path, status: response.status, requestId };
+    const answered = caller && { caller, route, method, path, target, status: response.status, requestId };
     const store = () => deps.history(c.env).audit;
     if (answered && isAudited(answered) && hasRoom(answered)) await leave(c, noteInAudit(answered, store, log));
     over.resolve();

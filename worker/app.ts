@@ -44,6 +44,7 @@ import {
 import { getSummary } from "./routes/summary.ts";
 import { createToken, listTokens, revokeToken } from "./routes/tokens.ts";
 import type { Keyring } from "./tokens/keys.ts";
+import type { Revocations } from "./tokens/revocations.ts";
 
 /** What the app needs of the platform. */
 export interface AppDeps<Env> {
@@ -61,6 +62,8 @@ export interface AppDeps<Env> {
   keys(env: Env): Promise<Keyring | Refused>;
   /** Millrace's own, shown in `/healthz` and `/openapi.json`. */
   version: string;
+  /** One for all apps of a program: what is revoked by one is at once refused by the others. */
+  revocations: Revocations;
   log?: Log;
 }
 
@@ -74,7 +77,7 @@ const NOWHERE = { roles: EVERYBODY };
  * without.
  *
  * @example
- * const app = createApp({ config: readConfig({ tasks }), stub, history, token: (env) => env.MILLRACE_TOKEN, version });
+ * const app = createApp({ config: readConfig({ tasks }), stub, history, token: (env) => env.MILLRACE_TOKEN, revocations, version });
  * export default { fetch: app.fetch };
  */
 export function createApp<Env>(deps: AppDeps<Env>): App<Env> {

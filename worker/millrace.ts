@@ -20,6 +20,7 @@ import { readSchedules } from "./schedules.ts";
 import { overText, type Stub } from "./stub.ts";
 import { sendTickets } from "./tickets.ts";
 import { createKeyring } from "./tokens/keys.ts";
+import { createRevocations } from "./tokens/revocations.ts";
 
 export type { BindingClient, MintedToken } from "./client.ts";
 export type { BindingNames, MillraceConfig } from "./config.ts";
@@ -72,6 +73,7 @@ export function createMillrace<const Tasks extends readonly AnyTaskDeclaration[]
     upgrade: bindings.upgrade,
     history: (env: unknown) => historyReads(bindings.database(env)),
     version: VERSION,
+    revocations: createRevocations(log),
   };
   const app = createApp({ ...deps, token: (env: unknown) => textOf(env, "MILLRACE_TOKEN") });
   // Calls from inside need no token of the user's, and must work where none is configured.

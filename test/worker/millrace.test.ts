@@ -137,6 +137,18 @@ describe("the client by binding", () => {
     expect((await jobs[2_499]!.get()).result).toBe(2_499);
   });
 
+  it("revokes a token at once for who comes over HTTP too", async () => {
+    const { token, id } = await client().mintToken({ name: "page", role: "producer" });
+    const page = createClient({
+      ...{ url: "http://app.test/jobs", token },
+      fetch: async (sent) => mill.routes.fetch(sent, env, createExecutionContext()),
+    });
+    const job = await page.enqueue("echo", 1, { queue: "other" });
+    expect(await job.get()).toMatchObject({ actor: id });
+    await client().tokens.revoke(id);
+    await expect(job.get()).rejects.toMatchObject({ code: "unauthorized" });
+  });
+
   it("makes nothing twice under an idempotency key", async () => {
     const first = await client().enqueueMany("echo", [1, 2], { idempotencyKey: "once", delay: "1h" });
     const again = await client().enqueueMany("echo", [1, 2], { idempotencyKey: "once", delay: "1h" });

@@ -20,8 +20,8 @@ export interface TokenRow {
 /** Every method rejects with D1's error when D1 fails. */
 export interface TokenStore {
   create(row: Omit<TokenRow, "revokedAt">): Promise<void>;
-  /** Newest first, from below the id `before`. */
-  list(before: string | null, limit: number): Promise<TokenRow[]>;
+  /** Those that have not expired, newest first, from below the id `before`. */
+  list(before: string | null, limit: number, now: number): Promise<TokenRow[]>;
   /** From now on; of an id that is not noted, until `until`. The same again changes nothing. */
   revoke(id: string, now: number, until: number): Promise<void>;
   /** Ids that are revoked and have not expired. */
@@ -35,7 +35,7 @@ export interface TokenStore {
 type Stored = Omit<TokenRow, "about"> & { about: string };
 
 const LIST = `SELECT id, about, created_at AS "createdAt", expires_at AS "expiresAt", revoked_at AS "revokedAt"
-  FROM tokens WHERE id < coalesce(?1, '~') AND about IS NOT NULL ORDER BY id DESC LIMIT ?2`;
+  FROM tokens WHERE id < coalesce(?1, '~') AND about IS NOT NULL AND expires_at > ?3 ORDER BY id DESC LIMIT ?2`;
 
 const REVOKE = `INSERT INTO tokens (id, about, created_at, expires_at, revoked_at) VALUES (?1, NULL, ?2, ?3, ?2)
   ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at WHERE revoked_at IS NULL`;
@@ -48,8 +48,8 @@ export function tokensIn(db: D1Database): TokenStore {
         .bind(id, JSON.stringify(about), createdAt, expiresAt)
         .run();
     },
-    async list(before, limit) {
-      const { results } = await db.prepare(LIST).bind(before, limit).all<Stored>();
+    async list(before, limit, now) {
+      const { results } = await db.prepare(LIST).bind(before, limit, now).all<Stored>();
       return results.map((row) => ({ ...row, about: JSON.parse(row.about) }));
     },
     async revoke(id, now, until) {

@@ -1,5 +1,5 @@
 /**
- * What goes into the audit log: who did what, when, to what. Never what was sent, and no secret.
+ * What goes into the audit log: who did what, when, to what. Never a payload, and no secret.
  *
  * @module
  */
@@ -8,7 +8,8 @@ import type { AuditRow, AuditStore } from "../history/audit.ts";
 import type { Log } from "../log.ts";
 import type { AnyRoute } from "../routes/route.ts";
 
-const MAX_ACTION_CHARS = 300;
+const MAX_PATH_CHARS = 300;
+const MAX_TARGET_CHARS = 700;
 /** Of what one token is refused, by an isolate: its bearer could fill D1 with it. */
 const REFUSED_PER_MINUTE = 20;
 const MINUTE_MS = 60_000;
@@ -19,6 +20,8 @@ export interface Answered {
   route: Pick<AnyRoute, "roles">;
   method: string;
   path: string;
+  /** To what, where the path does not say it. */
+  target: string | null;
   status: number;
   requestId: string;
 }
@@ -54,13 +57,14 @@ export function createRoom(clock: () => number = Date.now) {
 
 /** Notes it. Never rejects: what cannot be noted is in the Worker's log. */
 export async function noteInAudit(answered: Answered, store: () => AuditStore, log: Log): Promise<void> {
-  const { caller, method, path, status, requestId } = answered;
+  const { caller, method, path, target, status, requestId } = answered;
+  const what = target === null ? "" : ` ${target.slice(0, MAX_TARGET_CHARS)}`;
   const entry: Omit<AuditRow, "id"> = {
     at: Date.now(),
     who: caller.name,
     tokenId: caller.tokenId,
     role: caller.role,
-    action: `${method} ${path.toWellFormed().slice(0, MAX_ACTION_CHARS)}`,
+    action: `${method} ${path.slice(0, MAX_PATH_CHARS)}${what}`.toWellFormed(),
     status,
     requestId,
   };

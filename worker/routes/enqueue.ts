@@ -67,7 +67,7 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   if (!asked.ok) return asked;
   const keys = readKeys(call, pathQueue);
   if (!keys.ok) return keys;
-  const resolved = await resolve(call, asked.ask);
+  const resolved = await resolve(call, asked.ask, pathQueue === null);
   if (!resolved.ok) return resolved;
   const { queue, templates, jobs } = resolved;
   const { requestId } = keys;
@@ -90,17 +90,23 @@ async function enqueue(call: Call<unknown, unknown, unknown>, pathQueue: string 
   };
 }
 
-/** What the token says goes before what the config says: a queue or task that it is not for is not told about. */
+/**
+ * What the token says goes before what the config says: a queue or task that it is not for is not told about.
+ * `unnamed`: the path does not name the queue.
+ */
 async function resolve(
-  { config, caller }: Services,
+  { config, caller, target }: Services,
   { queue, jobs, single = false }: Ask,
+  unnamed: boolean,
 ): Promise<Resolved | Refused> {
+  if (unnamed && queue !== null) target(`queue ${queue}`);
   const barred = queue === null ? null : refuseQueue(caller, queue);
   if (barred) return barred;
   const restricted = restrictJobs(caller, jobs, single);
   if (!restricted.ok) return restricted;
   const asked = { queue, jobs: restricted.jobs, single, actor: caller.actor, parsed: true };
   const resolved = await resolveJobs(config, asked);
+  if (unnamed && resolved.ok) target(`queue ${resolved.queue}`);
   return resolved.ok ? (refuseQueue(caller, resolved.queue) ?? resolved) : resolved;
 }
 

@@ -34,6 +34,7 @@ export const startOperation = route({
   answers: accepted,
   errors: ["not_found", ...bodyErrors],
   async handle(call) {
+    call.target(targetOf(call.body.action, call.body));
     const barred = refuseWhole(call.caller, call.body.filter.queue ?? null);
     if (barred) return barred;
     const asked = readOperation(call.config, call.body, Date.now());
@@ -110,7 +111,9 @@ function barredFrom({ caller }: Services, { asked }: OperationRow): Refused | nu
 /** Notes an operation, and begins with it after the answer. */
 export async function begin(call: Services, action: OperationAction, asked: OperationAsked): Promise<Success> {
   const now = Date.now();
-  const row = await call.history().operations.create(newOperationId(now), action, asked, now);
+  const id = newOperationId(now);
+  call.target(`${id} ${targetOf(action, { ...asked.shown, dryRun: asked.dryRun })}`);
+  const row = await call.history().operations.create(id, action, asked, now);
   goOn(call, row.id);
   return {
     ok: true,
@@ -118,6 +121,13 @@ export async function begin(call: Services, action: OperationAction, asked: Oper
     body: toOperation(row),
     headers: { location: `${call.config.basePath}/v1/operations/${row.id}` },
   };
+}
+
+function targetOf(
+  action: OperationAction,
+  { filter, dryRun }: { filter: object; dryRun?: boolean | undefined },
+): string {
+  return `${action}${dryRun ? " (dry run)" : ""} ${JSON.stringify(filter)}`;
 }
 
 function goOn(call: Services, id: string): void {

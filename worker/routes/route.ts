@@ -35,6 +35,8 @@ export interface Services {
   refused: ReadonlyMap<ErrorCode, number>;
   /** Goes on with work after the answer, for at most 30 s. It must not reject. */
   background(work: Promise<void>): void;
+  /** Says to what the call does something, where its path does not: for the audit log. The latest word stands. */
+  target(what: string): void;
   requestId: string;
   caller: Caller;
 }

@@ -25,6 +25,7 @@ export const createToken = route({
     const made = await makeToken(await call.keys(), call.body, LIFETIMES.made);
     if (!made.ok) return made;
     const { token, row } = made;
+    call.target(`${row.id} ${row.about.role}`);
     await call.history().tokens.create(row);
     return { ok: true, status: 201, body: { token, id: row.id, expiresAt: iso(row.expiresAt) } };
   },
@@ -42,7 +43,7 @@ export const listTokens = route({
     const page = pageAsked("tokens", call.query);
     if (!page.ok) return page;
     const { place, limit } = page;
-    const rows = await call.history().tokens.list(place?.[0] ?? null, limit);
+    const rows = await call.history().tokens.list(place?.[0] ?? null, limit, Date.now());
     const nextCursor = afterIds("tokens", rows, limit);
     return ok({ items: rows.map(toTokenInfo), nextCursor } satisfies Page<TokenInfo>);
   },

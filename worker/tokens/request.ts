@@ -26,6 +26,10 @@ export const LIFETIMES = {
 };
 export type Lifetime = (typeof LIFETIMES)[keyof typeof LIFETIMES];
 
+/** The count is kept in memory: a longer one would promise a quota. */
+const RATE_PER_MOST_MS = 3_600_000;
+const RATE_MESSAGE =
+  "is more than 1h, the longest here: the count is kept in memory, and a queue that has slept begins anew";
 const MAX_PIN_BYTES = 2_048;
 const MAX_PIN_DEPTH = 8;
 const MAX_STARS = 4;
@@ -74,6 +78,15 @@ export const claimed = {
 export const tokenRequest = z
   .strictObject({
     ...claimed,
+    // Only where a token is made: one that was made with a longer rate is still valid.
+    rate: rateLimit
+      .refine(({ per }) => parseDuration(per) <= RATE_PER_MOST_MS, {
+        path: ["per"],
+        when: ({ issues }) => issues.length === 0,
+        message: RATE_MESSAGE,
+      })
+      .optional()
+      .describe("Jobs that a producer may enqueue into one queue; `per` is at most 1h."),
     expiresIn: duration("1s", "400d").optional().describe("Default 90d."),
   })
   .meta({ example: { name: "the shop", role: "producer", queues: ["mail"], expiresIn: "30d" } });

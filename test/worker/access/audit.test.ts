@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { type Client, createClient } from "../../../client/client.ts";
-import type { AuditEntry, Page } from "../../../client/types.ts";
+import type { AuditEntry, Operation, Page } from "../../../client/types.ts";
 import { createBindingClient } from "../../../worker/client.ts";
 import { answer, appWith, ask, DEPS, db, migrated, problem, stubOf, TOKEN } from "../api/support.ts";
 import { askAs, entries, keyringOf, latest, made } from "./support.ts";
@@ -55,12 +55,65 @@ describe("the audit log", () => {
     expect(await entries()).toEqual(before);
   });
 
+  it("says to what, where the path does not: an operation and its filter, a token, a queue", async () => {
+    const { token } = await made({ role: "operator", queues: ["q-audit"] });
+    const action = async (path: string, body: object) => {
+      const { id } = await answer<Operation>(await askAs(token, path, { body }), 202);
+      const said = (await latest())!.action;
+      expect(said).toContain(` ${id} `);
+      return said.replace(id, "ID");
+    };
+    const filter = { queue: "q-audit", state: "dead", tag: "vip" };
+    expect(await action("/v1/operations", { action: "retry", filter })).toBe(
+      'POST /v1/operations ID retry {"queue":"q-audit","state":"dead","tag":"vip"}',
+    );
+    expect(await action("/v1/operations", { action: "delete", filter, dryRun: true })).toBe(
+      'POST /v1/operations ID delete (dry run) {"queue":"q-audit","state":"dead","tag":"vip"}',
+    );
+    expect(await action("/v1/queues/q-audit/drain", { confirm: "q-audit", states: ["ready"] })).toBe(
+      'POST /v1/queues/q-audit/drain ID cancel {"queue":"q-audit","state":"ready"}',
+    );
+    await answer(await askAs(token, "/v1/jobs", { body: { queue: "q-audit", jobs: [{ task: "any" }] } }), 201);
+    expect(await latest()).toMatchObject({ action: "POST /v1/jobs queue q-audit", status: 201 });
+    const { id } = await made({ role: "viewer" });
+    expect(await latest()).toMatchObject({ action: `POST /v1/tokens ${id} viewer`, status: 201 });
+  });
+
+  it("says it of what was refused too, and of what broke off", async () => {
+    const { token } = await made({ role: "operator", queues: ["q-audit"] });
+    const asked = { action: "retry", filter: { queue: "q-other" } };
+    await problem(await askAs(token, "/v1/operations", { body: asked }), 403, "forbidden");
+    expect(await latest()).toMatchObject({ action: 'POST /v1/operations retry {"queue":"q-other"}', status: 403 });
+    await problem(await askAs(token, "/v1/jobs", { body: { task: "any", queue: "q-other" } }), 403, "forbidden");
+    expect(await latest()).toMatchObject({ action: "POST /v1/jobs queue q-other", status: 403 });
+    await problem(
+      await askAs(token, "/v1/jobs", { body: { task: "greet", payload: { name: "x" } } }),
+      403,
+      "forbidden",
+    );
+    expect(await latest()).toMatchObject({ action: "POST /v1/jobs queue greetings", status: 403 });
+    const create = () => Promise.reject(new Error("D1_ERROR: Network connection lost"));
+    const history = () => ({ ...DEPS.history({}), tokens: { ...DEPS.history({}).tokens, create } });
+    const body = { name: "x", role: "viewer" };
+    await problem(await ask("/v1/tokens", { body, fetch: appWith({ history }) }), 503, "unavailable");
+    expect(await latest()).toMatchObject({ action: expect.stringMatching(/^POST \/v1\/tokens tok-\S+ viewer$/) });
+  });
+
+  it("cuts what is long, wherever that ends", async () => {
+    const state = Array(300).fill("dead").join(",");
+    const body = { action: "retry", filter: { queue: "q-audit", state } };
+    const { id } = await answer<Operation>(await ask("/v1/operations", { body }), 202);
+    const { action } = (await latest())!;
+    expect(action).toMatch(new RegExp(`^POST /v1/operations ${id} retry \\{"queue":"q-audit","state":"dead,`));
+    expect(action.length).toBeLessThan(1_100);
+  });
+
   it("has tokens made and revoked, by their ids", async () => {
     const { id, token } = await made({ role: "viewer" });
     await ask(`/v1/tokens/${id}`, { method: "DELETE" });
     const [revoked, create] = await entries();
     expect(revoked).toMatchObject({ action: `DELETE /v1/tokens/${id}`, status: 204 });
-    expect(create).toMatchObject({ action: "POST /v1/tokens", status: 201 });
+    expect(create).toMatchObject({ action: `POST /v1/tokens ${id} viewer`, status: 201 });
     expect(JSON.stringify([revoked, create])).not.toContain(token);
   });
 

@@ -176,6 +176,32 @@ describe("POST /v1/tokens", () => {
     await problem(await ask("/v1/tokens?cursor=x"), 400, "invalid_request");
   });
 
+  it("lists none that has expired, though no sweep has been there yet", async () => {
+    const lasting = await made({ role: "viewer" });
+    const brief = await made({ role: "viewer", expiresIn: "1s" });
+    const ids = async () => {
+      const { items } = await answer<Page<TokenInfo>>(await ask("/v1/tokens?limit=2"));
+      return items.map(({ id }) => id);
+    };
+    expect(await ids()).toEqual([brief.id, lasting.id]);
+    await new Promise((resolve) => setTimeout(resolve, Date.parse(brief.expiresAt) - Date.now() + 50));
+    expect((await ids())[0]).toBe(lasting.id);
+  });
+
+  it("takes a rate by the hour at the longest; one that was made with a longer rate is still valid", async () => {
+    expect((await made({ role: "producer", rate: { limit: 1, per: "1h" } })).id).toMatch(/^tok-/);
+    const [rate, body] = [
+      { limit: 1, per: "61m" },
+      { name: "x", role: "producer" },
+    ];
+    expect(await refused({ ...body, rate })).toMatchObject({
+      ...{ path: "rate.per", message: expect.stringContaining("more than 1h") },
+    });
+    const claims = { role: "producer", options: [], actor: "a", rate: { limit: 1, per: "31d" } };
+    const older = { body: { task: "any" } };
+    expect((await askAs(await signed(claims), "/v1/queues/q-tokens/jobs", older)).status).toBe(201);
+  });
+
   it("503 while D1 is down: no token that nobody could list", async () => {
     const history = () => {
       throw new Error("D1_ERROR: Network connection lost");

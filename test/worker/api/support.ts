@@ -11,6 +11,7 @@ import { type AppDeps, createApp } from "../../../worker/app.ts";
 import { type MillraceConfig, readConfig } from "../../../worker/config.ts";
 import { historyReads } from "../../../worker/history-reads.ts";
 import { createKeyring } from "../../../worker/tokens/keys.ts";
+import { createRevocations } from "../../../worker/tokens/revocations.ts";
 
 interface Bindings {
   DB: D1Database;
@@ -70,14 +71,15 @@ export const DEPS: AppDeps<unknown> = {
   token: () => TOKEN,
   keys: () => keyring({ token: TOKEN, signing: undefined, previous: undefined }),
   version: "1.2.3",
+  revocations: createRevocations(() => {}),
   log: () => {},
 };
 
 export type Fetch = (request: Request) => Promise<Response>;
 
-/** An app over the real objects and the real D1, with some of its parts replaced. */
+/** An app over the real objects and the real D1, as an isolate of its own, with some of its parts replaced. */
 export function appWith(deps: Partial<AppDeps<unknown>> = {}): Fetch {
-  const app = createApp({ ...DEPS, ...deps });
+  const app = createApp({ ...DEPS, revocations: createRevocations(() => {}), ...deps });
   return async (request) => app.fetch(request, {});
 }
 
