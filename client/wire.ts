@@ -114,7 +114,7 @@ export interface EnqueueInput {
   idempotency: { key: string; bodyHash: string } | null;
   /** Whose token has a rate of its own. Counted in memory: an object that sleeps forgets it. */
   caller?: { id: string; rate: RateLimitSetting };
-  /** True: jobs of other actors are not changed. */
+  /** True: jobs of other actors are neither changed nor told of. */
   ownOnly?: boolean;
 }
 
@@ -142,6 +142,8 @@ export interface WireOutcome {
   forMs?: number;
   code?: string;
   reason?: string;
+  /** With `released`: false where no handler was called. */
+  started?: false;
   /** With `completed`: jobs that are made in the same transaction, or not at all. */
   enqueue?: FollowUps[];
   /** With `snoozed`: the job's own key of this kind is closed for everybody. */
@@ -170,6 +172,8 @@ export interface ExchangeInput {
   channel: Channel | null;
   holding: [seq: number, fence: number][];
   settle: WireOutcome[];
+  /** How many settles were refused on the way, because they name jobs of other queues: for the metrics. */
+  foreign?: number;
   progress: { seq: number; fence: number; progress: Progress }[];
   want: number;
   /** More jobs of these tasks, beside `want`; see `ExchangeRequest`. */
@@ -532,10 +536,12 @@ export interface EffectiveLimitSetting {
   rateLimit?: Setting<RateLimitSetting>;
 }
 
-/** A key as the engine counts it; instants in ms. */
-export interface KeyReport {
+export interface KeyName {
   kind: string;
   value: string;
+}
+/** A key as the engine counts it; instants in ms. */
+export interface KeyReport extends KeyName {
   holders: number;
   waiters: number;
   concurrency: number | null;
@@ -639,8 +645,11 @@ export interface QueueRpc {
   pause(reason: string | null): Promise<Reply<{ queue: QueueDescription }>>;
   resume(): Promise<Reply<{ queue: QueueDescription }>>;
   configure(patch: SettingsPatch): Promise<Reply<{ settings: EffectiveSettings }>>;
-  /** Keys that run, wait or are closed; of one kind, or of all (null). At most 1,000. */
-  keys(kind: string | null): Promise<KeyReport[]>;
+  /**
+   * Keys that run, wait, are closed or have spent of their rate; of one kind, or of all (null). By name, from the one
+   * after `after` on; `limit`: at most 1,000, as many where it is absent.
+   */
+  keys(kind: string | null, after?: KeyName | null, limit?: number): Promise<KeyReport[]>;
   /** Closes a key for so long; 0 opens it. */
   pauseKey(kind: string, value: string, forMs: number, reason: string | null): Promise<Reply<{ key: KeyReport }>>;
   explain(seq: number): Promise<Reply<{ explanation: ExplainReply }>>;

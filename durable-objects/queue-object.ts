@@ -9,6 +9,7 @@ import type {
   EnqueueInput,
   ExchangeInput,
   HistoryPort,
+  KeyName,
   ListInput,
   Parcel,
   ParcelReply,
@@ -175,8 +176,8 @@ class QueueMethods<Env> extends DurableObject<Env> implements QueueRpc, QueueTex
   configure(patch: SettingsPatch) {
     return this.#shell.configure(patch);
   }
-  keys(kind: string | null) {
-    return this.#shell.keys(kind);
+  keys(kind: string | null, after?: KeyName | null, limit?: number) {
+    return this.#shell.keys(kind, after, limit);
   }
   pauseKey(kind: string, value: string, forMs: number, reason: string | null) {
     return this.#shell.pauseKey(kind, value, forMs, reason);

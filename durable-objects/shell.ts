@@ -12,6 +12,7 @@ import type {
   ExchangeReply,
   ExplainReply,
   JobRecord,
+  KeyName,
   KeyReport,
   ListInput,
   ListReply,
@@ -156,8 +157,8 @@ export class QueueShell implements Omit<QueueRpc, "dismiss"> {
     return { ok: true, settings: (await this.describe())!.settings };
   }
 
-  async keys(kind: string | null): Promise<KeyReport[]> {
-    return this.#runner.look((tx) => listKeys(tx, kind)) ?? [];
+  async keys(kind: string | null, after?: KeyName | null, limit?: number): Promise<KeyReport[]> {
+    return this.#runner.look((tx) => listKeys(tx, kind, after, limit)) ?? [];
   }
 
   async pauseKey(

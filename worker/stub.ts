@@ -28,7 +28,7 @@ export function overText(stub: Stub): QueueRpc {
     pause: (reason) => stub.pause(reason),
     resume: () => stub.resume(),
     configure: (patch) => stub.configure(patch),
-    keys: (kind) => stub.keys(kind),
+    keys: (kind, after, limit) => stub.keys(kind, after, limit),
     pauseKey: (kind, value, forMs, reason) => stub.pauseKey(kind, value, forMs, reason),
     explain: (seq) => stub.explain(seq),
     schedules: (after, limit) => stub.schedules(after, limit),

@@ -8,6 +8,7 @@ import type { UnfinishedState } from "../../client/types.ts";
 import type { Channel, EffectiveSettings, EnqueueAnswer, QueueMetrics, Settings } from "../../client/wire.ts";
 import { limitGates, newGate, QUEUE_GATE } from "./gates.ts";
 import { Heap } from "./heap.ts";
+import type { KeyNames } from "./key-names.ts";
 import { TICKET_MS_MIN } from "./limits.ts";
 import { unparkAll } from "./lines.ts";
 import { newMetrics } from "./metrics.ts";
@@ -96,6 +97,8 @@ export interface Books {
   /** The same of tokens that enqueue at a rate; the one that was here the longest ago first. */
   callers: Map<string, number>;
   closures: Map<string, { since: number; until: number; reason: string | null }>;
+  /** Null until somebody lists keys. */
+  keyNames: KeyNames | null;
   flows: Map<string, Flow>;
   /** The share at which what was served last began, by level. */
   served: Map<number, number>;
@@ -158,6 +161,7 @@ export function emptyBooks(code: CodeSettings): Books {
     buckets: new Map(),
     callers: new Map(),
     closures: new Map(),
+    keyNames: null,
     flows: new Map(),
     served: new Map(),
     sessions: new Map(),

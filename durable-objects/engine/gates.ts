@@ -9,6 +9,7 @@
 import type { LimitSetting, RateLimitSetting } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 import { costIn, fullAfter, holdsAt, saveBuckets, tokensIn } from "./buckets.ts";
+import { noteKey } from "./key-names.ts";
 import { noteStart } from "./pace-of-starts.ts";
 import type { Tx } from "./ports.ts";
 import type { Gate, Lane } from "./scheduler.ts";
@@ -27,7 +28,7 @@ export interface Closed {
 
 export function newGate(key: string): Gate {
   const looksAt = Number.POSITIVE_INFINITY;
-  const none = { holders: 0, lanes: 0, savingUntil: 0, taken: 0, spent: 0 };
+  const none = { holders: 0, waiters: 0, lanes: 0, savingUntil: 0, taken: 0, spent: 0 };
   return { key, limit: {}, lines: new Map(), looksAt, pace: null, ...none };
 }
 
@@ -38,6 +39,7 @@ export function gateOf(books: Books, key: string): Gate {
   const gate = newGate(key);
   gate.limit = limitFor(books, key);
   books.gates.set(key, gate);
+  if (key.startsWith("key:")) noteKey(books, key);
   return gate;
 }
 

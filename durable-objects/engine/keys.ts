@@ -3,42 +3,45 @@
  *
  * @module
  */
-import type { KeyReport, Refusal, Reply } from "../../client/wire.ts";
+import type { KeyName, KeyReport, Refusal, Reply } from "../../client/wire.ts";
 import type { Books } from "./books.ts";
 import { tokensIn } from "./buckets.ts";
 import { keyGateKey, keyOf, limitFor } from "./gates.ts";
+import { namesAfter, noteKey } from "./key-names.ts";
 import { KEYS_LISTED, PAUSE_MS_MAX } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 
-/** Keys that run, wait or are closed, by name; of one kind, or of all. */
-export function listKeys(tx: Tx, kind: string | null): KeyReport[] {
-  const { books } = tx;
+/**
+ * Keys that run, wait, are closed or have spent of their rate: by name, from the one after `after` on; of one kind, or
+ * of all.
+ */
+export function listKeys(
+  tx: Tx,
+  kind: string | null,
+  after: KeyName | null = null,
+  limit: number = KEYS_LISTED,
+): KeyReport[] {
+  const { now, books } = tx;
   const prefix = kind === null ? "key:" : keyGateKey(kind, "");
-  const found = new Set<string>();
-  for (const { key, lines, holders } of books.gates.values()) if (holders > 0 || lines.size > 0) found.add(key);
-  for (const lane of books.lanes.values()) if (lane.ready > 0) for (const { key } of lane.gates) found.add(key);
-  for (const [key, { until }] of books.closures) if (until > tx.now) found.add(key);
-  const keys = [...found].filter((key) => key.startsWith(prefix)).sort();
-  return reports(tx, keys.slice(0, KEYS_LISTED));
+  const from = after === null ? prefix : keyGateKey(after.kind, after.value);
+  const shown = (key: string): boolean => {
+    const gate = books.gates.get(key);
+    if (gate && (gate.holders > 0 || gate.waiters > 0)) return true;
+    return (books.closures.get(key)?.until ?? 0) > now || (books.buckets.get(key) ?? 0) > now;
+  };
+  const page = { from, prefix, limit: Math.min(limit, KEYS_LISTED) };
+  return namesAfter(books, page, shown).map((key) => report(tx, key));
 }
 
-function reports(tx: Tx, keys: string[]): KeyReport[] {
-  const waiters = new Map<string, number>(keys.map((key) => [key, 0]));
-  for (const { ready, gates } of tx.books.lanes.values()) {
-    if (ready === 0) continue;
-    for (const { key } of gates) if (waiters.has(key)) waiters.set(key, waiters.get(key)! + ready);
-  }
-  return keys.map((key) => report(tx, key, waiters.get(key)!));
-}
-
-function report({ now, books }: Tx, key: string, waiters: number): KeyReport {
+function report({ now, books }: Tx, key: string): KeyReport {
   const limit = limitFor(books, key);
+  const gate = books.gates.get(key);
   const closure = books.closures.get(key);
   const rateLimit = limit.rateLimit ?? null;
   return {
     ...keyOf(key)!,
-    holders: books.gates.get(key)?.holders ?? 0,
-    waiters,
+    holders: gate?.holders ?? 0,
+    waiters: gate?.waiters ?? 0,
     concurrency: limit.concurrency ?? null,
     rateLimit,
     tokens: rateLimit && tokensIn(rateLimit, books.buckets.get(key) ?? 0, now),
@@ -62,7 +65,7 @@ export function pauseKey(
     tx.sql.exec("DELETE FROM closures WHERE key = ?", key);
     reconsider(tx.books, key);
   }
-  return { ok: true, key: reports(tx, [key])[0]! };
+  return { ok: true, key: report(tx, key) };
 }
 
 function badTime(forMs: number): Refusal {
@@ -77,6 +80,7 @@ export function closeKey(tx: Tx, kind: string, value: string, forMs: number, rea
   const before = tx.books.closures.get(key);
   if (before && before.until >= until) return;
   tx.books.closures.set(key, { since: tx.now, until, reason });
+  noteKey(tx.books, key);
   tx.sql.exec(
     `INSERT INTO closures (key, since, until, reason) VALUES (?, ?, ?, ?)
      ON CONFLICT (key) DO UPDATE SET since = excluded.since, until = excluded.until, reason = excluded.reason`,

@@ -70,6 +70,7 @@ export const GATE_LINGER_MS = 5 * SECOND;
 /** A clock may be put back by so much between two lives of an object without anybody noticing. */
 export const CLOCK_BACK_MS = 10 * SECOND;
 export const PAUSE_MS_MAX = 31 * DAY;
+/** In one page. */
 export const KEYS_LISTED = 1_000;
 
 /** Request ids are remembered for this long; the SDK gives up after two minutes. */

@@ -69,6 +69,7 @@ export function countClaimed(books: Books, lane: Lane): void {
 function countJobs(books: Books, lane: Lane, count: number): void {
   lane.ready += count;
   lane.group.ready += count;
+  for (const gate of lane.gates) gate.waiters += count;
   if (lane.line?.gate === null) lane.group.openReady += count;
   if (lane.ready === 0) moveLane(books, lane, null);
 }

@@ -104,6 +104,8 @@ export interface Gate {
   limit: LimitSetting;
   /** Running jobs that went through it. */
   holders: number;
+  /** Ready jobs that are to go through it; counted for keys only. */
+  waiters: number;
   /** Lanes that go through it. */
   lanes: number;
   /** Lanes that wait for it, by group. */

@@ -13,6 +13,7 @@ import { GARBAGE } from "./garbage-cases.ts";
 import { GATES } from "./gate-cases.ts";
 import { GATHER } from "./gather-cases.ts";
 import { HANDOUT } from "./handout-cases.ts";
+import { KEYS } from "./key-cases.ts";
 import { LAPSE } from "./lapse-cases.ts";
 import { LIMITS } from "./limit-cases.ts";
 import { LOGS } from "./log-cases.ts";
@@ -36,6 +37,7 @@ export const SUITE: Record<string, Case[]> = {
   "rates of tokens": CALLERS,
   claim: CLAIM,
   limits: LIMITS,
+  keys: KEYS,
   gates: GATES,
   fairness: FAIRNESS,
   settle: SETTLE,

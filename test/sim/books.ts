@@ -60,8 +60,8 @@ type Books = NonNullable<ReturnType<typeof openBooks>>;
 function checkScheduler(same: (name: string, a: unknown, b: unknown) => void, books: Books, fresh: Books): void {
   const gates = (of: Books) =>
     [...of.gates.values()]
-      .filter(({ holders, taken, spent }) => holders !== 0 || taken !== 0 || spent !== 0)
-      .map(({ key, holders, taken, spent }) => [key, holders, taken, spent])
+      .filter(({ holders, waiters, taken, spent }) => holders !== 0 || waiters !== 0 || taken !== 0 || spent !== 0)
+      .map(({ key, holders, waiters, taken, spent }) => [key, holders, waiters, taken, spent])
       .sort();
   same("gates", gates(books), gates(fresh));
   const limits = (of: Books) => [...of.gates.values()].map(({ key, limit }) => [key, limit]).sort();

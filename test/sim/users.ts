@@ -1,4 +1,5 @@
-import type { BulkInput, EnqueueInput, SettingsPatch } from "../../client/wire.ts";
+import type { BulkInput, EnqueueInput, KeyReport, SettingsPatch } from "../../client/wire.ts";
+import type { QueueShell } from "../../durable-objects/shell.ts";
 import { drawTemplate, drawValue, KINDS } from "./demand.ts";
 import { checkExplained, checkLogs } from "./explained.ts";
 import type { Cause } from "./host.ts";
@@ -291,7 +292,7 @@ export class Users {
     await network.call(() =>
       host.call({ kind: "other" }, async (shell) => {
         const { changes } = model;
-        const listed = await shell.keys(kind);
+        const listed = await keysOf(shell, kind);
         if (model.changes !== changes) return;
         for (const { kind: of, value, holders, paused } of listed) {
           const gate = model.limits.gate(`key:${of}:${value}`);
@@ -309,6 +310,16 @@ export class Users {
         }
       }),
     );
+  }
+}
+
+/** Read in pages so short that most begin behind a key. */
+async function keysOf(shell: QueueShell, kind: string | null): Promise<KeyReport[]> {
+  const keys: KeyReport[] = [];
+  for (;;) {
+    const page = await shell.keys(kind, keys.at(-1), 2);
+    keys.push(...page);
+    if (page.length < 2) return keys;
   }
 }
 
