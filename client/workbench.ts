@@ -208,7 +208,7 @@ export class Workbench implements PoolMember {
   }
 
   #release(jobs: LeasedJob[]): void {
-    for (const { id, fence } of jobs) this.#ended.push({ id, fence, outcome: "released" });
+    for (const { id, fence } of jobs) this.#ended.push({ id, fence, outcome: "released", started: false });
   }
 
   #holding(): Held[] {

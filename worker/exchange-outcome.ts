@@ -37,7 +37,7 @@ function endingOf(given: Fields, maxResultBytes: number): Ending | null {
     case "snoozed":
       return snoozed(given);
     case "released":
-      return { outcome: "released" };
+      return { outcome: "released", ...(given.started === false && { started: false }) };
     case "declined":
       return { outcome: "declined", ...(typeof given.code === "string" && { code: given.code }) };
     case "cancelled":

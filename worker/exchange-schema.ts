@@ -100,7 +100,11 @@ const outcome = z
         .optional()
         .describe("Closes the job's own key of this kind for everybody."),
     }),
-    z.object({ ...ended, outcome: z.literal("released") }).describe("Given back, unstarted or interrupted."),
+    z
+      .object({ ...ended, outcome: z.literal("released"), started: z.literal(false).optional() })
+      .describe(
+        "Given back, interrupted; or unstarted, which `started: false` says: then `expiresIn` goes on to count.",
+      ),
     z.object({ ...ended, outcome: z.literal("declined"), code: text }).describe("Not this worker's to run."),
     z.object({ ...ended, outcome: z.literal("cancelled"), reason: text.optional() }),
   ])

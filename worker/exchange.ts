@@ -56,7 +56,9 @@ export async function exchange(
   if (read.followUps.size > 0) await addFollowUps(config, via, read);
   const { input, foreign, wait } = read;
   const session = sessionOf(may, input.session);
-  const reply = await via.run({ ...input, session, channel, ...(standing && { standing }) });
+  const strange = foreign.settles.length;
+  const marks = { ...(standing && { standing }), ...(strange > 0 && { foreign: strange }) };
+  const reply = await via.run({ ...input, session, channel, ...marks });
   if (!reply.ok) return reply;
   const response = toResponse(`${queue}:${partition}:`, reply, now());
   const unknown = unknownTasks(config, input);

@@ -234,6 +234,5 @@ SELECT json_group_array(json_array(jobs.seq, fence + 1, lane, rank, ${TIME_LEFT}
 FROM json_each(?1) AS p CROSS JOIN jobs ON jobs.seq = p.value AND +jobs.state = 'ready'`;
 
 const CLAIM = `
-UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL,
-  expires_at = NULL
+UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, session = ?2, started_at = ?3, wake_at = NULL
 WHERE seq IN (SELECT value FROM json_each(?1)) AND state = 'ready'`;

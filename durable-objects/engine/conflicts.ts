@@ -8,6 +8,7 @@ import type { EnqueueOutcome } from "../../client/types.ts";
 import type { EnqueueAnswer, EnqueueInput, Refusal, UniqueTemplate } from "../../client/wire.ts";
 import { idOf } from "./inspect.ts";
 import type { Tx } from "./ports.ts";
+import { isFinal } from "./states.ts";
 import { type Holder, holdsKey, invalidUnique, keyUntil, loadKeys, type Noted, waits } from "./unique.ts";
 
 type Asked = EnqueueInput["jobs"][number];
@@ -56,14 +57,15 @@ export function resolveConflicts(tx: Tx, { templates, jobs, ownOnly = false }: E
       if (unique) noted.set(unique.key, noteOf(unique, { seq, firstAt: tx.now, state: "ready" }));
       continue;
     }
-    if (unique.onConflict === "reject")
-      return rejected(tx, jobs.length === 1 ? "the job" : `jobs[${index}]`, other, answers);
+    const name = jobs.length === 1 ? "the job" : `jobs[${index}]`;
+    const holder = known.get(unique.key);
+    // Whose a job was that has ended is not kept with its key.
+    const strange = ownOnly && other.seq < firstSeq && !isFinal(other.state) && holder!.row.actor !== actor;
+    if (strange) return notOwn(name, unique);
+    if (unique.onConflict === "reject") return rejected(tx, name, other, answers);
     const outcome = outcomeOf(unique, other);
     answers.push({ seq: other.seq, state: other.state, outcome });
     if (outcome !== "replaced" && outcome !== "debounced") continue;
-    const holder = known.get(unique.key);
-    const strange = ownOnly && other.seq < firstSeq && holder!.row.actor !== actor;
-    if (strange) return notOwn(jobs.length === 1 ? "the job" : `jobs[${index}]`, unique);
     if (other.seq >= firstSeq) made[other.seq - firstSeq] = asked;
     else changes.set(other.seq, { holder: holder!, asked });
     noted.set(unique.key, noteOf(unique, other));
@@ -91,7 +93,7 @@ function rejected(tx: Tx, asked: string, { key, seq, state }: Noted, answers: En
   return { ok: false, code: "conflict", detail };
 }
 
-function notOwn(asked: string, { key, onConflict }: UniqueTemplate): Refusal {
-  const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by a job of another actor, which this token does not ${onConflict}`;
+function notOwn(asked: string, { key }: UniqueTemplate): Refusal {
+  const detail = `Cannot enqueue ${asked}: its unique key "${key}" is held by a job of another actor, and this token is for those of its own`;
   return { ok: false, code: "conflict", detail };
 }

@@ -52,6 +52,7 @@ export function exchange(tx: Tx, input: ExchangeInput): ExchangeReply {
     new Map(),
   );
   const refused = known ?? settleAll(tx, session, input.settle, logs);
+  if (!known) tx.books.metrics.settlesRefused += input.foreign ?? 0;
   session.refused = refused;
   noteNews(
     tx,

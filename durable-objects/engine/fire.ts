@@ -17,7 +17,7 @@ import {
   storeProgress,
   storeSchedule,
 } from "./schedule-rows.ts";
-import { noteRuns, runsAt } from "./schedule-runs.ts";
+import { isMade, noteRuns, runsAt } from "./schedule-runs.ts";
 import { fireTime, type Timing, timingOf } from "./timing.ts";
 
 /** An instant that is late by less is made, whatever is said of catching up. */
@@ -102,9 +102,10 @@ function makeJob(tx: Tx, schedule: Schedule, instant: number): Last {
   });
   // The queue may have been deleted: it is used again.
   if (!tx.books.registered) remember(tx);
-  // A unique key whose holder stands in the way, where conflicts are rejected.
-  if (!reply.ok) return skipped;
-  const { seq } = reply.jobs[0]!;
+  const [answer] = reply.ok ? reply.jobs : [];
+  // Another job has its unique key.
+  if (!answer || !isMade(answer)) return skipped;
+  const { seq } = answer;
   noteRuns(tx, schedule.name, [[instant, seq]], 0);
   return { instant, outcome: "enqueued", seq };
 }

@@ -24,7 +24,7 @@ export interface Move {
   /** Null keeps the place in line. */
   rank: number | null;
   wakeAt: number | null;
-  /** The end of waiting; null keeps what the row has, and a job that ran has none. */
+  /** The end of waiting; null: none. */
   expiresAt: number | null;
   /** The next start as people see it; null keeps it. */
   runAt: number | null;
@@ -60,8 +60,8 @@ const MOVE_BYTES = 200;
  */
 const MOVE = `
 UPDATE jobs SET lane = v.lane, state = v.state, reason = v.reason, rank = coalesce(v.rank, jobs.rank),
-  wake_at = v.wake_at, expires_at = coalesce(v.expires_at, jobs.expires_at), run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures, lapses = v.lapses,
-  declines = v.declines, declined_since = v.declined_since, error = coalesce(v.error, jobs.error),
+  wake_at = v.wake_at, expires_at = v.expires_at, run_at = coalesce(v.run_at, jobs.run_at), failures = v.failures,
+  lapses = v.lapses, declines = v.declines, declined_since = v.declined_since, error = coalesce(v.error, jobs.error),
   attempts = ${appendAttempt("CAST(?4 AS INTEGER)", "?5", "v.outcome", "v.attempt_error")}, session = NULL,
   logs = coalesce(v.logs, jobs.logs)
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS lane, value ->> 3 AS state,

@@ -32,6 +32,7 @@ const standing = (row: Row) => ({
 
 /** A waiting job becomes ready; its place in line is that of `rank`. */
 export function readyMove(row: Row, rank: number, runAt: number | null): Move {
+  const expiresAt = row.expires_at === null ? null : Number(row.expires_at);
   return {
     ...standing(row),
     fromLane: Number(row.lane),
@@ -39,8 +40,8 @@ export function readyMove(row: Row, rank: number, runAt: number | null): Move {
     to: "ready",
     reason: null,
     rank,
-    wakeAt: row.expires_at === null ? null : Number(row.expires_at),
-    expiresAt: null,
+    wakeAt: expiresAt,
+    expiresAt,
     runAt,
     failures: Number(row.failures),
     lapses: Number(row.lapses),

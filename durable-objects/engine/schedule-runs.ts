@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { EnqueueAnswer } from "../../client/wire.ts";
 import { DAY, STEP_ROWS } from "./limits.ts";
 import type { Tx } from "./ports.ts";
 
@@ -10,6 +11,11 @@ import type { Tx } from "./ports.ts";
 const KEPT_MS = 90 * DAY;
 /** Where the unfinished jobs of a schedule are looked for: among so many of the latest that it made. */
 const LATEST_RUNS = 100;
+
+/** Whether an instant has its job by what an enqueue came to: not where an older one has its unique key. */
+export function isMade({ outcome }: EnqueueAnswer): boolean {
+  return outcome !== "returned" && outcome !== "throttled";
+}
 
 /** Of these instants those that have had their job, with its number. */
 export function runsAt(tx: Tx, name: string, instants: readonly number[]): Map<number, number> {

@@ -19,7 +19,7 @@ import {
   type Schedule,
   storeSchedule,
 } from "./schedule-rows.ts";
-import { forgottenRuns, noteRuns, runsAt, trimRuns } from "./schedule-runs.ts";
+import { forgottenRuns, isMade, noteRuns, runsAt, trimRuns } from "./schedule-runs.ts";
 import { invalidSchedule, jobsAtOnce, listed, type Timing, timingOf } from "./timing.ts";
 
 /** They are all kept in memory by name. */
@@ -130,7 +130,7 @@ export function pause(
   return { ok: true, schedule: get(tx, name)! };
 }
 
-/** Makes a job at once, paused or not, whatever is running. It has the instant now, or the first free one after it. */
+/** Makes a job at once, paused or not, whatever is running, unless its unique key keeps it from being made. It has the instant now, or the first free one after it. */
 export function runNow(tx: Tx, name: string): Reply<{ seq: number }> {
   const schedule = loadSchedule(tx, name);
   if (!schedule) return notFound(name);
@@ -140,7 +140,11 @@ export function runNow(tx: Tx, name: string): Reply<{ seq: number }> {
   const isRegular = (): boolean => typeof timing !== "string" && timing.next(instant - 1) === instant;
   while (isTaken() || isRegular()) instant += 1;
   const made = makeJobs(tx, schedule, [instant], 0);
-  return made.ok ? { ok: true, seq: made.jobs[0]! } : made;
+  if (!made.ok) return made;
+  const [seq] = made.jobs;
+  return seq === undefined
+    ? refusal("conflict", `Cannot run schedule "${name}": another job has the unique key of its jobs`)
+    : { ok: true, seq };
 }
 
 /** Makes a job for each instant from `from` to before `to` that has had none. */
@@ -159,8 +163,8 @@ export function backfill(tx: Tx, name: string, from: number, to: number): Reply<
   if (instants === null) return refusal("invalid_request", `${what}: ${tooMany(timing, from, most)}`);
   const forgotten = forgottenRuns(tx, name);
   const made = runsAt(tx, name, instants);
-  const isMade = (at: number) => made.has(at) || (forgotten !== null && at >= forgotten.from && at < forgotten.to);
-  const left = instants.filter((instant) => !isMade(instant));
+  const wasMade = (at: number) => made.has(at) || (forgotten !== null && at >= forgotten.from && at < forgotten.to);
+  const left = instants.filter((instant) => !wasMade(instant));
   const reply = makeJobs(tx, schedule, left, 1);
   return reply.ok ? { ok: true, jobs: reply.jobs, already: instants.length - left.length } : reply;
 }
@@ -178,6 +182,7 @@ function tooMany(timing: Timing, from: number, most: number): string {
   return `one call makes at most ${most} jobs of this payload, and there are more instants. Ask for those before ${iso(timing.next(end)!)} first`;
 }
 
+/** Makes a job for each of these instants, and notes that they have had it, but for those that a unique key keeps from being made. */
 function makeJobs(tx: Tx, schedule: Schedule, instants: number[], backfilled: 0 | 1): Reply<{ jobs: number[] }> {
   if (instants.length === 0) return { ok: true, jobs: [] };
   const reply = enqueue(tx, {
@@ -187,12 +192,9 @@ function makeJobs(tx: Tx, schedule: Schedule, instants: number[], backfilled: 0 
     idempotency: null,
   });
   if (!reply.ok) return reply;
-  const jobs = reply.jobs.map(({ seq }) => seq);
-  noteRuns(
-    tx,
-    schedule.name,
-    instants.map((instant, index) => [instant, jobs[index]!]),
-    backfilled,
+  const runs = reply.jobs.flatMap((answer, index): [number, number][] =>
+    isMade(answer) ? [[instants[index]!, answer.seq]] : [],
   );
-  return { ok: true, jobs };
+  noteRuns(tx, schedule.name, runs, backfilled);
+  return { ok: true, jobs: runs.map(([, seq]) => seq) };
 }

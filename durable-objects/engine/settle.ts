@@ -32,6 +32,8 @@ interface Running {
   declinedSince: number | null;
   cancelRequested: boolean;
   createdAt: number;
+  /** The end of its waiting, as it was when it was claimed. */
+  expiresAt: number | null;
   options: StoredOptions;
 }
 
@@ -71,7 +73,7 @@ export function settle(tx: Tx, session: Session, endings: Ending[], logs: NewLog
     const row = rows.get(ending.seq);
     const newLogs = logs.get(ending.seq) ?? null;
     const decision = row
-      ? keepKey(tx, keys, row, inTime(tx, row, decide(tx, row, ending)))
+      ? keepKey(tx, keys, row, inTime(tx, row, ending, decide(tx, row, ending)))
       : { verb: "complete" as const, to: "completed" as const, reason: null };
     if (decision.to === "ready" || decision.to === "scheduled") {
       push(moves, decision.verb, { ...toMove(tx, held, row!, ending, decision), logs: newLogs });
@@ -134,12 +136,18 @@ function startsAt(tx: Tx, { to, delayMs }: Exclude<Decision, { to: FinalState }>
   return to === "scheduled" ? tx.now + Math.max(1, clampDelayMs(delayMs ?? 0)) : tx.now;
 }
 
+/** Until when the job may wait again: until its deadline, and as before where no handler was called. */
+function waitsUntil({ expiresAt, options }: Running, ending: Ending): number | null {
+  const started = !(ending.outcome === "declined" || (ending.outcome === "released" && ending.started === false));
+  return started ? options.deadlineAt : expiresAt;
+}
+
 /** A deadline ends the job: in place of a try that would start at it or later, and whatever an attempt past it came to. */
-function inTime(tx: Tx, row: Running, decision: Decision): Decision {
-  const { deadlineAt } = row.options;
-  if (deadlineAt === null || decision.to === "completed" || decision.to === "cancelled") return decision;
+function inTime(tx: Tx, row: Running, ending: Ending, decision: Decision): Decision {
+  const until = waitsUntil(row, ending);
+  if (until === null || decision.to === "completed" || decision.to === "cancelled") return decision;
   const at = decision.to === "ready" || decision.to === "scheduled" ? startsAt(tx, decision) : tx.now;
-  return at < deadlineAt ? decision : instead(decision, "expired");
+  return at < until ? decision : instead(decision, "expired");
 }
 
 /** A job that would wait beside another of its unique key ends. */
@@ -161,7 +169,7 @@ function instead({ verb, failures, lapses }: Decision, reason: Reason): Decision
 
 function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<Decision, { to: FinalState }>) {
   const runAt = to.to === "scheduled" ? startsAt(tx, to) : null;
-  const { deadlineAt } = row.options;
+  const expiresAt = waitsUntil(row, ending);
   const declined = ending.outcome === "declined";
   return {
     seq: ending.seq,
@@ -172,8 +180,8 @@ function toMove(tx: Tx, held: Held, row: Running, ending: Ending, to: Exclude<De
     to: to.to,
     reason: to.reason,
     rank: runAt,
-    wakeAt: runAt === null ? deadlineAt : Math.min(runAt, deadlineAt ?? runAt),
-    expiresAt: deadlineAt,
+    wakeAt: runAt === null ? expiresAt : Math.min(runAt, expiresAt ?? runAt),
+    expiresAt,
     runAt,
     failures: to.failures ?? row.failures,
     lapses: to.lapses ?? row.lapses,
@@ -218,7 +226,7 @@ function toEnd(
 function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
   if (endings.length === 0) return new Map();
   const rows = tx.sql.exec(
-    `SELECT jobs.seq, failures, lapses, declines, declined_since, cancel_requested_at, created_at, options
+    `SELECT jobs.seq, failures, lapses, declines, declined_since, cancel_requested_at, created_at, expires_at, options
      FROM json_each(?1) AS e CROSS JOIN jobs ON jobs.seq = e.value`,
     JSON.stringify(endings.map((ending) => ending.seq)),
   );
@@ -233,6 +241,7 @@ function loadRunning(tx: Tx, endings: Ending[]): Map<number, Running> {
         declinedSince: row.declined_since === null ? null : Number(row.declined_since),
         cancelRequested: row.cancel_requested_at !== null,
         createdAt: Number(row.created_at),
+        expiresAt: row.expires_at === null ? null : Number(row.expires_at),
         options: readOptions(String(row.options)),
       },
     ]),

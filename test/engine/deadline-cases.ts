@@ -91,6 +91,28 @@ const CASES: Case[] = [
     },
   },
   {
+    name: "an end of waiting counts on where no handler was called",
+    run(queue) {
+      const unstarted: Omit<WireOutcome, "seq" | "fence">[] = [
+        { outcome: "released", started: false },
+        { outcome: "declined", code: "unknown_task" },
+      ];
+      add(queue, { expiresInMs: MINUTE });
+      runUntil(queue, queue.now + MINUTE);
+      settle(queue, { outcome: "released", started: false });
+      expect(queue.job(1)).toMatchObject(EXPIRED);
+      for (const outcome of unstarted) {
+        const [seq] = queue.add({ expiresInMs: 5 * MINUTE }) as [number];
+        queue.run(outcome);
+        expect(queue.job(seq)).toMatchObject({ reason: outcome.outcome });
+        queue.pass(4 * MINUTE);
+        queue.restart();
+        queue.pass(MINUTE);
+        expect(queue.job(seq)).toMatchObject(EXPIRED);
+      }
+    },
+  },
+  {
     name: "a job waits for its next try until its deadline, and no longer",
     run(queue) {
       const deadlineAt = add(queue);

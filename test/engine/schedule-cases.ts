@@ -360,16 +360,27 @@ export const SCHEDULES: Case[] = [
       });
     },
   },
-  {
-    name: "a unique key whose holder may not be joined skips the instant",
-    run(queue) {
-      const unique = { key: "k", states: ["waiting" as const], ttlMs: null, onConflict: "reject" as const };
-      put(queue, "a", { template: { ...TEMPLATE, unique: { ...unique, waitMs: null, maxWaitMs: null } } });
-      live(queue, 2 * MINUTE);
-      expect(instants(queue, "a")).toHaveLength(1);
-      expect(get(queue, "a").last).toMatchObject({ outcome: "skipped" });
-    },
-  },
+  ...(["reject", "return", "throttle"] as const).map(
+    (onConflict): Case => ({
+      name: `an instant whose unique key another job has is skipped, and may be backfilled: ${onConflict}`,
+      run(queue) {
+        const from = queue.now;
+        const waits = onConflict === "throttle" ? { waitMs: 1, maxWaitMs: null } : { waitMs: null, maxWaitMs: null };
+        const unique = { key: "k", states: ["waiting" as const], ttlMs: null, onConflict, ...waits };
+        put(queue, "a", { template: { ...TEMPLATE, unique } });
+        live(queue, 2 * MINUTE);
+        expect(instants(queue, "a")).toHaveLength(1);
+        expect(get(queue, "a").last).toMatchObject({ outcome: "skipped", seq: null });
+        expect(queue.write((tx) => runNow(tx, "a"))).toMatchObject({ ok: false, code: "conflict" });
+        expect(queue.rows("SELECT instant FROM schedule_runs")).toHaveLength(1);
+        queue.run({ outcome: "completed" });
+        if (onConflict === "reject") return;
+        const filled = write(queue, (tx) => backfill(tx, "a", from, queue.now));
+        expect(filled).toMatchObject({ jobs: [2], already: 1 });
+        expect(queue.rows("SELECT instant FROM schedule_runs")).toHaveLength(2);
+      },
+    }),
+  ),
   {
     name: "what cannot be is refused in words, and nothing has changed",
     run(queue) {

@@ -14,6 +14,12 @@ interface End {
   reason: string | null;
 }
 
+/** Until when a job may wait again: where no handler was called, as before. */
+function untilOf({ deadlineAt }: ModelJob, before: LiveRow, outcome: WireOutcome | undefined): number | null {
+  const unstarted = outcome?.outcome === "declined" || outcome?.started === false;
+  return unstarted ? before.expires_at : deadlineAt;
+}
+
 /** The attempts that one transaction ends: each by its holder, or because its time was over. */
 export class Attempts {
   readonly #model: Model;
@@ -40,7 +46,7 @@ export class Attempts {
     const outcome = mine ? outcomeFor(input.settle, job.seq, before.fence) : undefined;
     const name = `job ${job.seq}/${before.fence}`;
     if (outcome) job.settled.add(before.fence);
-    if (this.#waitsInTime(job, end, after)) return;
+    if (this.#waitsInTime(job, untilOf(job, before, outcome), end, after)) return;
     if (outcome) return this.#settled(job, before, outcome, ended, after);
     const until = holder?.held.find((held) => held.seq === job.seq)?.until ?? 0;
     const over = !input && (!holder || holder.leaseUntil <= this.#now || until <= this.#now);
@@ -64,19 +70,19 @@ export class Attempts {
     if (state === "scheduled") job.notBefore = this.#scheduled(job, after!, this.#now + 60_000);
   }
 
-  /** A job does not wait past its deadline, nor beside another of its unique key. True: that is why it ended. */
-  #waitsInTime({ seq, deadlineAt, template }: ModelJob, end: End | null, after: LiveRow | null): boolean {
+  /** A job does not wait past the end of its time, nor beside another of its unique key. True: that is why it ended. */
+  #waitsInTime({ seq, template }: ModelJob, until: number | null, end: End | null, after: LiveRow | null): boolean {
     const model = this.#model;
-    if (deadlineAt !== null && after) {
-      const waits = after.state !== "running";
-      const inTime = Math.max(this.#now, after.run_at) < deadlineAt && (!waits || after.expires_at === deadlineAt);
-      model.expect(inTime, "deadline", () => `job ${seq} waits until ${after.run_at}, and is over at ${deadlineAt}`);
+    if (after) {
+      const inTime = Math.max(this.#now, after.run_at) < (until ?? Number.POSITIVE_INFINITY);
+      const right = inTime && after.expires_at === until;
+      model.expect(right, "deadline", () => `job ${seq} waits until ${after.run_at}, and is over at ${until}`);
     }
     if (end?.state !== "cancelled") return false;
     if (end.reason === "expired") {
       // The next try may be as far away as the longest delay.
-      const due = deadlineAt !== null && deadlineAt <= this.#now + RETRY_MS_MAX;
-      model.expect(due, "deadline", () => `job ${seq} ended by a deadline, ${deadlineAt}`);
+      const due = until !== null && until <= this.#now + RETRY_MS_MAX;
+      model.expect(due, "deadline", () => `job ${seq} ended by a deadline, ${until}`);
       return true;
     }
     if (end.reason !== "superseded") return false;

@@ -76,6 +76,7 @@ export class RogueSocket {
       { id, fence, outcome: "completed", result: "rogue" },
       { id, fence, outcome: "failed", error: { name: "Rogue", message: "x", stack: null } },
       { id, fence, outcome: "released" },
+      { id, fence, outcome: "released", started: false },
       { id, fence, outcome: "snoozed", forMs: random.int(1, 9_000) },
       { id, fence, outcome: "cancelled", reason: "rogue" },
     ]);

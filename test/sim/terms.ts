@@ -28,7 +28,7 @@ export function checkTerms(
   model.expect(row.run_at === runAt, "never-early", () => `job ${seq} runs at ${row.run_at}, not ${runAt}`);
   const startBy = template.expiresInMs === null ? Number.POSITIVE_INFINITY : now + template.expiresInMs;
   const expiresAt = Math.min(startBy, deadlineAt ?? Number.POSITIVE_INFINITY);
-  const timed = row.state === "running" || (row.expires_at ?? Number.POSITIVE_INFINITY) === expiresAt;
+  const timed = (row.expires_at ?? Number.POSITIVE_INFINITY) === expiresAt;
   model.expect(timed, "expiry", () => `job ${seq} expires at ${row.expires_at}, not ${expiresAt}`);
   const { priority, task, keys, cost, fairKey = null, orderingKey = null, parent = null, schedule = null } = template;
   const asked = row.priority === priority && row.task === task;

@@ -123,6 +123,7 @@ export class Rogue {
         ...(features.closures ? { rateLimited: { kind, forMs: random.pick([1, 3_000, 60_000]) } } : {}),
       },
       { seq, fence, outcome: "released" },
+      { seq, fence, outcome: "released", started: false },
       { seq, fence, outcome: "declined", code: "unknown_task" },
       { seq, fence, outcome: "cancelled", reason: "rogue" },
     ]);

@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import type { ExchangeResponse } from "../../client/types.ts";
+import type { Stub } from "../object/support.ts";
 import { env, freshWorld, until } from "../object/support.ts";
 import { answer, ask, enqueue, getJob, problem, settled, worker } from "./remote-support.ts";
 
@@ -162,6 +163,8 @@ describe("an exchange over HTTP", () => {
     expect((await exchange()).jobs).toMatchObject([{ id: ids[0], fence: 1 }]);
     expect(await getJob(ids[1]!)).toMatchObject({ state: "completed", result: "fine" });
     expect(await getJob(foreign)).toMatchObject({ state: "ready" });
+    const described = await (env.MILLRACE.getByName("pull-a:0") as unknown as Stub).describe();
+    expect(described?.metrics.settlesRefused).toBe(3);
   });
 
   it("ends a job for good whose result no row can keep, and drops a result that is too large", async () => {

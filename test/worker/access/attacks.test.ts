@@ -143,17 +143,17 @@ it("a change that broke off midway is noted, and what a viewer tried as a worker
   expect(await latest()).toMatchObject({ who: "Bob", action: "POST /v1/queues/q-att-6/exchange", status: 403 });
 });
 
-it("a producer does not make another's job its own by a unique key", async () => {
+it("a producer is told nothing of another's job by a unique key, and does not make it its own", async () => {
   const [one, other] = [
     await made({ role: "producer", options: ["unique", "delay"], actor: "a" }),
     await made({ role: "producer", options: ["unique", "delay"], actor: "b" }),
   ];
   const post = (token: string, onConflict: string, payload: string) => {
-    const unique = { key: "k", onConflict, ...(onConflict === "debounce" && { wait: "1h" }) };
+    const unique = { key: "k", onConflict, ...(["debounce", "throttle"].includes(onConflict) && { wait: "1h" }) };
     return askAs(token, "/v1/queues/q-att-10/jobs", { body: { task: "any", payload, unique } });
   };
   const { id } = await answer<EnqueuedJob>(await post(one.token, "replace", "first"), 201);
-  for (const onConflict of ["replace", "debounce"]) {
+  for (const onConflict of ["return", "reject", "replace", "debounce", "throttle"]) {
     const { detail } = await problem(await post(other.token, onConflict, "mine now"), 409, "conflict");
     expect(detail).toContain("another actor");
     expect(detail).not.toContain(id);
