@@ -335,7 +335,7 @@ export type Outcome =
   | { id: JobId; fence: number; outcome: "failed"; error: JobError; retryInMs?: number }
   | { id: JobId; fence: number; outcome: "dead"; error: JobError }
   | { id: JobId; fence: number; outcome: "snoozed"; forMs: number; rateLimited?: { kind: string; forMs: number } }
-  | { id: JobId; fence: number; outcome: "released" }
+  | { id: JobId; fence: number; outcome: "released" /** No handler was called. */; started?: false }
   | { id: JobId; fence: number; outcome: "declined"; code: string }
   | { id: JobId; fence: number; outcome: "cancelled"; reason?: string };
 
@@ -599,35 +599,34 @@ export interface KeyState {
 /** What happens when a schedule is due while a job of it is not finished. */
 export type Overlap = "allow" | "skip" | "buffer-one" | "cancel-other";
 
-/** A schedule as it is asked for: `cron` or `every`. */
+/** A schedule as it is asked for: `cron` or `every`. Null is as good as absent. */
 export interface ScheduleSpec {
   /** Five fields, or six with seconds first; or `@hourly`, `@daily` and the like. */
-  cron?: string;
+  cron?: string | null;
   /** From 1 s. Instants are multiples of it since `startAt`, or since 1970. */
-  every?: Duration;
-  /** An IANA zone, for `cron`. @default {"UTC"} */
-  timezone?: string;
+  every?: Duration | null;
+  /** An IANA zone, for `cron` alone: `every` counts real time. @default {"UTC"} */
+  timezone?: string | null;
   task: string;
   payload?: Json;
   /** Options of its jobs, without `runAt` and `delay`. */
-  options?: Omit<JobOptions, "runAt" | "delay">;
+  options?: Omit<JobOptions, "runAt" | "delay"> | null;
   /** @default {"allow"} */
   overlap?: Overlap;
   /** Instants that were missed are made up for: those of the last `window`, the latest `max` of them. @default {{ window: "1d", max: 1 }} */
   catchUp?: { window: Duration; max: number };
   /** Each run starts up to this much later, never earlier. @default {"0s"} */
   jitter?: Duration;
-  startAt?: string;
-  endAt?: string;
+  startAt?: string | null;
+  endAt?: string | null;
   paused?: boolean;
 }
 
-/** A schedule as it is. */
-export interface Schedule extends ScheduleSpec {
+/** A schedule as it is. A time zone that says nothing, beside `every`, is null, as is all that was not asked for. */
+export interface Schedule extends Required<ScheduleSpec> {
   name: string;
   queue: string;
   origin: ConfigOrigin;
-  paused: boolean;
   pauseReason: string | null;
   /** The next five instants. */
   next: string[];
@@ -669,6 +668,7 @@ export interface ErrorGroup {
   count: number;
   first: string;
   last: string;
+  /** By name, at most 20. */
   tasks: string[];
   /** The latest, at most 5. */
   examples: JobId[];
