@@ -72,7 +72,7 @@ export class QueueHandle {
   }
 
   /**
-   * Keys whose jobs run or wait, and those that are closed: holders, waiters, what is left of their rate. At most 1,000.
+   * Keys whose jobs run or wait, and those that are closed or have spent of their rate, by name: holders, waiters, tokens.
    *
    * @param options.kind keys of this kind only
    * @example

@@ -6,7 +6,7 @@
 
 import { parseDuration } from "../../client/duration.ts";
 import type { ErrorCode, KeyState, Page } from "../../client/types.ts";
-import type { KeyReport } from "../../client/wire.ts";
+import type { KeyName, KeyReport } from "../../client/wire.ts";
 import { OPERATORS, READERS } from "../caller.ts";
 import { kindName } from "../fields.ts";
 import { keyParams, keyState, pauseKeyBody } from "../limit-schema.ts";
@@ -25,10 +25,10 @@ export const listKeys = route({
   method: "get",
   path: "/v1/queues/{queue}/limits",
   roles: READERS,
-  summary: "Keys that run, wait or are closed, by name: holders, waiters, what is left of their rate",
+  summary: "Keys that run, wait, are closed or have spent of their rate, by name: holders, waiters, tokens",
   params: queueParams,
   query: paging.extend({ kind: kindName.optional().describe("Keys of this kind only.") }),
-  answers: { 200: { description: "A page; at most 1,000 keys in all.", schema: pageOf(keyState) } },
+  answers: { 200: { description: "A page.", schema: pageOf(keyState) } },
   errors,
   async handle(call) {
     const strange = refuseUndeclared(call.config, call.params.queue);
@@ -36,14 +36,15 @@ export const listKeys = route({
     const asked = pageAsked("keys", call.query);
     if (!asked.ok) return asked;
     const { place, limit } = asked;
-    const keys = await call.stub(call.params.queue).keys(call.query.kind ?? null);
-    const from = place === null ? 0 : keys.findIndex((key) => nameOf(key) > place.join(":"));
-    const page = from < 0 ? [] : keys.slice(from, from + limit);
-    const last = page.at(-1);
-    const more = last !== undefined && from + limit < keys.length;
+    const after = place && { kind: place[0], value: place[1] };
+    const found = await call.stub(call.params.queue).keys(call.query.kind ?? null, after, limit + 1);
+    // An older object knows no pages, and answers with all that it lists.
+    const keys = found.filter((key) => after === null || nameOf(key) > nameOf(after));
+    const page = keys.slice(0, limit);
+    const last = keys.length > limit ? page.at(-1)! : null;
     return ok({
       items: page.map(toKeyState),
-      nextCursor: more ? writeCursor("keys", [last.kind, last.value]) : null,
+      nextCursor: last && writeCursor("keys", [last.kind, last.value]),
     } satisfies Page<KeyState>);
   },
 });
@@ -72,7 +73,7 @@ export const openKey = route({
 });
 
 /** Keys are listed in the order of these. */
-const nameOf = ({ kind, value }: KeyReport): string => `${kind}:${value}`;
+const nameOf = ({ kind, value }: KeyName): string => `${kind}:${value}`;
 
 interface KeyCall extends Services {
   params: { queue: string; kind: string; value: string };

@@ -224,8 +224,8 @@ describe("keys", () => {
     });
     await answer(await ask("/v1/queues/q-keys/limits", { fetch }));
     expect(asked).toEqual([
-      ["q-keys", "keys", "tenant"],
-      ["q-keys", "keys", null],
+      ["q-keys", "keys", "tenant", null, 51],
+      ["q-keys", "keys", null, null, 51],
     ]);
   });
 
@@ -247,6 +247,41 @@ describe("keys", () => {
     const client = createClient({ url: "https://millrace.test", token: TOKEN, fetch: appWith() });
     expect((await client.queue("q-paged").keys()).map(({ value }) => value)).toEqual(seen);
     await problem(await ask("/v1/queues/q-paged/limits?cursor=bad"), 400, "invalid_request");
+  });
+
+  it("are listed to the last, by cursor, however many wait", async () => {
+    const queue = "q-many-keys";
+    const values = Array.from({ length: 1_200 }, (_, n) => `k${n}`);
+    for (const part of [values.slice(0, 600), values.slice(600)]) {
+      const jobs = part.map((value) => ({ task: "any", keys: { tenant: value } }));
+      await answer(await ask(`/v1/queues/${queue}/jobs`, { method: "POST", body: { jobs } }), 201);
+    }
+    const client = createClient({ url: "https://millrace.test", token: TOKEN, fetch: appWith() });
+    const keys = await client.queue(queue).keys({ kind: "tenant" });
+    expect(keys.map(({ value }) => value)).toEqual([...values].sort());
+    expect(keys.every(({ waiters }) => waiters === 1)).toBe(true);
+    expect(await client.queue(queue).keys({ kind: "other" })).toEqual([]);
+  });
+
+  it("are listed page by page of an object that knows no pages", async () => {
+    const reports = ["a", "b", "c"].map((value) => ({ ...REPORT, value }));
+    const { fetch } = told({ keys: reports });
+    const list = async (cursor: string) =>
+      answer<Page<KeyState>>(await ask(`/v1/queues/q-older/limits?limit=2${cursor}`, { fetch }));
+    const first = await list("");
+    expect(first.items.map(({ value }) => value)).toEqual(["a", "b"]);
+    const { items, nextCursor } = await list(`&cursor=${first.nextCursor}`);
+    expect(items.map(({ value }) => value)).toEqual(["c"]);
+    expect(nextCursor).toBeNull();
+  });
+
+  it("that have only spent of their rate are listed", async () => {
+    const queue = "q-spent";
+    await patched({ limits: { tenant: { rateLimit: { limit: 5, per: "1h" } } } }, queue);
+    for (let n = 0; n < 5; n += 1) await enqueue(queue, { task: "any", keys: { tenant: "acme" } });
+    expect(await work(queue)).toHaveLength(5);
+    const { items } = await answer<Page<KeyState>>(await ask(`/v1/queues/${queue}/limits`));
+    expect(items).toMatchObject([{ kind: "tenant", value: "acme", holders: 0, waiters: 0, tokens: 0 }]);
   });
 
   it("are closed for a time, and opened; the value is what was encoded", async () => {
@@ -271,7 +306,7 @@ describe("keys", () => {
       items: [],
       nextCursor: null,
     });
-    await patched({ limits: { tenant: { concurrency: 5, rateLimit: RATE } } }, queue);
+    await patched({ limits: { tenant: { concurrency: 5, values: { acme: { rateLimit: RATE } } } } }, queue);
     await answer(await ask(path, { method: "PUT", body: { for: "1h", reason: "down" } }));
     await enqueue(queue, { task: "any", keys: { tenant: "acme" } });
     await enqueue(queue, { task: "any", keys: { tenant: "other" } });
@@ -394,8 +429,8 @@ it("is all within reach of the SDK", async () => {
   expect(await queue.resumeKey("tenant", "a/b é")).toEqual(STATE);
   expect(await client.job("q-sdk-limits:0:1").explain()).toEqual({ runnable: true, gates: [], position: 0 });
   expect(asked.filter(([, method]) => method !== "configure")).toEqual([
-    ["q-sdk-limits", "keys", null],
-    ["q-sdk-limits", "keys", "tenant"],
+    ["q-sdk-limits", "keys", null, null, 201],
+    ["q-sdk-limits", "keys", "tenant", null, 201],
     ["q-sdk-limits", "pauseKey", "tenant", "a/b é", 60_000, "theirs"],
     ["q-sdk-limits", "pauseKey", "tenant", "a/b é", 0, null],
     ["q-sdk-limits", "explain", 1],
