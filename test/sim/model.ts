@@ -61,6 +61,7 @@ const MINUTE = 60_000;
 
 /** The reference: jobs, ends, requests and what may happen to them, in plain maps. */
 export class Model {
+  readonly #arrived = new Map<ModelJob, LiveRow>();
   readonly queue: string;
   readonly ledger: Ledger;
   readonly jobs = new Map<number, ModelJob>();
@@ -203,7 +204,7 @@ export class Model {
       const job = this.#newJob(row.seq, template, now);
       if (row.state === ENDED) continue;
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
-      checkTerms(this, job, row, now);
+      this.#arrived.set(job, row);
       this.stands(job, row);
     }
   }
@@ -245,14 +246,21 @@ export class Model {
       this.expect(isOver(job, now), "unique", () => `job ${job.seq} was to be changed, and is gone`);
       return;
     }
-    checkTerms(this, job, row, now);
-    const fence = before.fence + (row.state === "running" ? 1 : 0);
+    const made = this.#arrived.has(job);
+    this.#arrived.set(job, row);
+    const fence = before.fence + (row.state === "running" && !made ? 1 : 0);
     const right = row.fence === fence && row.failures === 0 && row.lapses === 0;
     this.expect(
       right,
       "unique",
       () => `job ${job.seq} was changed, and has fence ${row.fence}, ${row.failures} failures`,
     );
+  }
+
+  /** What was made or changed is what was asked for last: one transaction may make a job, and change it. */
+  checkArrived(now: number): void {
+    for (const [job, row] of this.#arrived) checkTerms(this, job, row, now);
+    this.#arrived.clear();
   }
 
   end(job: ModelJob, task: string, end: ModelEnd): void {

@@ -69,6 +69,7 @@ export class Step {
       // One that was changed, and was over by then, has left like any other.
       if (rows.get(job.seq)) arrived.add(job.seq);
     }
+    model.checkArrived(this.#now);
     for (const seq of atOnce) if (model.jobs.has(seq)) this.#endAtOnce(model.jobs.get(seq)!);
     for (const [seq, after] of rows) {
       const job = model.jobs.get(seq);
