@@ -53,11 +53,14 @@ export interface Ctx<Env = unknown> {
   /** The instant for which a schedule meant this job; null when no schedule made it. */
   readonly scheduledFor: Date | null;
   readonly log: { readonly info: Log; readonly warn: Log; readonly error: Log };
-  /** Shown with the job, sent with the next exchange; the latest call wins. `percent` is 0 to 100. At most 4 KiB. */
+  /**
+   * Shown with the job, sent with the next exchange; the latest call wins. `percent` is 0 to 100. At most 4 KiB as JSON:
+   * of a longer note the beginning is kept.
+   */
   progress(progress: Partial<Progress>): void;
   /**
    * Makes a job when this attempt completes, together with its completion or not at all: an attempt that fails,
-   * snoozes, is cancelled, lost or tried again makes none, and none is made twice. At most 1,000 an attempt, of 8 MiB.
+   * snoozes, is cancelled, lost or tried again makes none, and none is made twice. At most 1,000 an attempt, of 4 MiB.
    *
    * It may go into any queue; its `parent` is this job. What the options leave open is resolved as for any enqueue. A
    * job that the queue would refuse (a wrong payload, an unknown task or queue) makes the attempt a failure,

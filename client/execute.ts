@@ -10,6 +10,7 @@ import { parseDuration } from "./duration.ts";
 import { bytesOf } from "./enqueue.ts";
 import { type FollowUpOptions, FollowUps } from "./follow-ups.ts";
 import { checkPayload, isThenable } from "./payload.ts";
+import { toProgress } from "./progress.ts";
 import type { TakenJob } from "./take.ts";
 import { type AnyTask, type AnyTaskDeclaration, hasHandler } from "./task.ts";
 import { isNonRetryable, retryAfterMs, toJobError } from "./thrown.ts";
@@ -229,7 +230,7 @@ export class Attempt {
         return log;
       },
       progress(progress) {
-        self.progress = cleanProgress(progress);
+        self.progress = readProgress(progress);
         if (!self.#over) self.#listener.progressed(self);
       },
       enqueue: (task: string | AnyTaskDeclaration, payload?: unknown, options: FollowUpOptions = {}) =>
@@ -277,12 +278,8 @@ function jobInfo({ id, createdAt, tags, meta, reopenedFence, actor }: LeasedJob)
   return { id, queue: id.slice(0, id.indexOf(":")), createdAt: new Date(createdAt), tags, meta, reopenedFence, actor };
 }
 
-const NOTE_CHARS_MAX = 1_000;
-
-function cleanProgress({ percent, note }: Partial<Progress>): Progress {
+/** Whatever a handler said. */
+function readProgress({ percent, note }: Partial<Progress>): Progress {
   const known = typeof percent === "number" && Number.isFinite(percent);
-  return {
-    percent: known ? Math.min(100, Math.max(0, percent)) : null,
-    note: typeof note === "string" ? note.slice(0, NOTE_CHARS_MAX).toWellFormed() : null,
-  };
+  return toProgress(known ? percent : null, typeof note === "string" ? note : null);
 }

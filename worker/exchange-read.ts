@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { toProgress } from "../client/progress.ts";
 import type { FollowUp, Held } from "../client/types.ts";
 import type { ExchangeInput, LogTuple, WireOutcome } from "../client/wire.ts";
 import { type Fields, readOutcome } from "./exchange-outcome.ts";
@@ -103,7 +104,6 @@ class Malformed extends Error {
 
 const LEVELS = ["info", "warn", "error"] as const;
 const MESSAGE_CHARS = 2_000;
-const NOTE_CHARS = 1_000;
 
 /** The lists of one exchange. Each throws `Malformed` where its first member is none. */
 class Lists {
@@ -157,12 +157,7 @@ class Lists {
         throw new Malformed(`${path}.progress.percent`, "is a number from 0 to 100, or null");
       }
       if (note !== null && typeof note !== "string") throw new Malformed(`${path}.progress.note`, "is text, or null");
-      if (seq === null) continue;
-      const progress = {
-        percent: percent === null ? null : Math.min(100, Math.max(0, percent)),
-        note: note === null ? null : note.slice(0, NOTE_CHARS).toWellFormed(),
-      };
-      notes.push({ seq, fence, progress });
+      if (seq !== null) notes.push({ seq, fence, progress: toProgress(percent, note) });
     }
     return notes;
   }

@@ -167,6 +167,20 @@ describe("an exchange over HTTP", () => {
     expect(described?.metrics.settlesRefused).toBe(3);
   });
 
+  it("keeps 4 KiB of a job's progress as JSON, and of its note what fits", async () => {
+    const id = await enqueue("pull-a");
+    const { exchange } = worker("pull-a");
+    await exchange({ want: 1 });
+    for (const note of ["€".repeat(1_300), "\u0001".repeat(100_000)]) {
+      await exchange({ holding: [[id, 1]], progress: [{ id, fence: 1, progress: { percent: 12.5, note } }] });
+      const { progress } = await getJob(id);
+      const size = new TextEncoder().encode(JSON.stringify(progress)).length;
+      expect(note.startsWith(progress!.note!)).toBe(true);
+      expect(size).toBeGreaterThan(3_900);
+      expect(size).toBeLessThanOrEqual(4_096);
+    }
+  });
+
   it("ends a job for good whose result no row can keep, and drops a result that is too large", async () => {
     await Promise.all([1, 2, 3].map((n) => enqueue("pull-a", n)));
     const { exchange } = worker("pull-a");
