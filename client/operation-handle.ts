@@ -11,7 +11,7 @@ import type { Duration, FinalState, JobState, Operation } from "./types.ts";
 
 /** Which jobs an operation is for, as `client.jobs` takes it. At least one field. */
 export interface OperationFilter {
-  /** With it: any states. Without: jobs that have ended. */
+  /** With it: any states. Without: dead and cancelled jobs, of all queues. */
   queue?: string;
   /** @default what the action is for: dead jobs for a retry, those that wait or run for a cancel */
   state?: JobState | "retrying" | readonly (JobState | "retrying")[];

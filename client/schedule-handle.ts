@@ -9,8 +9,8 @@ import type { JobId, Schedule, ScheduleSpec } from "./types.ts";
 
 /** A schedule as the client takes it: instants may be Dates. */
 export type ScheduleRequest = Omit<ScheduleSpec, "startAt" | "endAt"> & {
-  startAt?: string | Date;
-  endAt?: string | Date;
+  startAt?: string | Date | null;
+  endAt?: string | Date | null;
 };
 
 /** What a backfill came to. */

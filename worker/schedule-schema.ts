@@ -17,19 +17,19 @@ const CRON_MESSAGE = 'is a cron expression of five fields, six with seconds firs
 const ZONE_MESSAGE = 'is an IANA time zone, such as "Europe/Berlin"';
 const OVERLAPS = ["allow", "skip", "buffer-one", "cancel-other"] as const;
 
-/** In the order in which a spec is stored: the same spec is the same text. */
+/** In the order in which a spec is stored: the same spec is the same text. Null is as good as absent: so it is answered. */
 const fields = {
-  cron: z.string(CRON_MESSAGE).min(1, CRON_MESSAGE).max(200, CRON_MESSAGE).optional().describe("Or `every`."),
-  every: duration("1s", "366d").optional().describe("Multiples of it since `startAt`, or since 1970."),
+  cron: z.string(CRON_MESSAGE).min(1, CRON_MESSAGE).max(200, CRON_MESSAGE).nullish().describe("Or `every`."),
+  every: duration("1s", "366d").nullish().describe("Multiples of it since `startAt`, or since 1970."),
   timezone: z
     .string(ZONE_MESSAGE)
     .min(1, ZONE_MESSAGE)
     .max(64, ZONE_MESSAGE)
-    .optional()
-    .describe("For `cron`; default UTC."),
+    .nullish()
+    .describe("For `cron` alone; default UTC."),
   task: taskName,
   payload: newJob.shape.payload,
-  options: newJob.omit({ task: true, payload: true, runAt: true, delay: true }).optional(),
+  options: newJob.omit({ task: true, payload: true, runAt: true, delay: true }).nullish(),
   overlap: z
     .enum(OVERLAPS, `is one of ${OVERLAPS.join(", ")}`)
     .optional()
@@ -39,8 +39,8 @@ const fields = {
     .optional()
     .describe("What was missed is made up for: the latest `max` of the last `window`; default 1 of a day."),
   jitter: duration("0ms", "1d").optional().describe("Each job is made up to this much later; default 0s."),
-  startAt: instant.optional().describe("Inclusive; at most 366 days ahead."),
-  endAt: instant.optional().describe("Exclusive."),
+  startAt: instant.nullish().describe("Inclusive; at most 366 days ahead."),
+  endAt: instant.nullish().describe("Exclusive."),
   paused: z.boolean("is true or false").optional(),
 };
 
@@ -48,7 +48,7 @@ export const scheduleSpec = z.strictObject(fields, "is an object: { cron or ever
   example: { cron: "30 2 * * *", timezone: "Europe/Berlin", task: "report", overlap: "skip" },
 });
 export type CheckedSpec = z.infer<typeof scheduleSpec>;
-export const SPEC_FIELDS: readonly string[] = Object.keys(fields);
+export const SPEC_FIELDS = Object.keys(fields) as (keyof CheckedSpec)[];
 
 /** The same in code, with the queue where it is not the task's. */
 export const codeSchedule = z.strictObject({ ...fields, queue: queueName.optional() }, "is { cron or every, task, … }");
@@ -62,8 +62,9 @@ export const backfillBody = z.strictObject({
 const time = z.string().meta({ format: "date-time" });
 const jobId = z.string().meta({ example: "reports:0:4711" });
 export const schedule = z
-  .object({
-    ...fields,
+  .object(fields)
+  .required()
+  .extend({
     name: scheduleName,
     queue: queueName,
     origin: z.enum(["code", "api"]),

@@ -64,24 +64,28 @@ function toInput(
     const message = "is an instant, which later jobs are past: give a duration";
     return refuse("invalid_request", NOT_VALID, [{ path: "options.deadline", message }]);
   }
-  if (spec.startAt !== undefined && parseInstant(spec.startAt)! > Date.now() + MAX_AHEAD_MS) {
+  const { cron = null, every = null, timezone = null, startAt = null, endAt = null, catchUp = CATCH_UP } = spec;
+  if (startAt !== null && parseInstant(startAt)! > Date.now() + MAX_AHEAD_MS) {
     return refuse("invalid_request", NOT_VALID, [{ path: "startAt", message: "is more than 366 days ahead" }]);
   }
-  const { cron, every, timezone, overlap, catchUp = CATCH_UP, jitter, startAt, endAt, paused } = spec;
+  if (every !== null && timezone !== null) {
+    const message = "is for cron: every counts real time, which is the same in all zones";
+    return refuse("invalid_request", NOT_VALID, [{ path: "timezone", message }]);
+  }
   const input: ScheduleInput = {
-    spec: JSON.stringify(Object.fromEntries(SPEC_FIELDS.map((field) => [field, spec[field as keyof CheckedSpec]]))),
-    cron: cron ?? null,
-    everyMs: every === undefined ? null : parseDuration(every),
+    spec: JSON.stringify(Object.fromEntries(SPEC_FIELDS.map((field) => [field, spec[field] ?? undefined]))),
+    cron,
+    everyMs: every === null ? null : parseDuration(every),
     timezone: timezone ?? SPEC_DEFAULTS.timezone,
     template,
     payload,
-    overlap: overlap ?? SPEC_DEFAULTS.overlap,
+    overlap: spec.overlap ?? SPEC_DEFAULTS.overlap,
     catchUpWindowMs: parseDuration(catchUp.window),
     catchUpMax: catchUp.max,
-    jitterMs: parseDuration(jitter ?? SPEC_DEFAULTS.jitter),
-    startAt: startAt === undefined ? null : parseInstant(startAt),
-    endAt: endAt === undefined ? null : parseInstant(endAt),
-    paused: paused === true,
+    jitterMs: parseDuration(spec.jitter ?? SPEC_DEFAULTS.jitter),
+    startAt: startAt === null ? null : parseInstant(startAt),
+    endAt: endAt === null ? null : parseInstant(endAt),
+    paused: spec.paused === true,
   };
   return { ok: true, input };
 }

@@ -253,7 +253,7 @@ export const errorGroup = z
     count,
     first: time,
     last: time,
-    tasks: z.array(text),
+    tasks: z.array(text).describe("By name, at most 20."),
     examples: z.array(jobId).describe("The latest, at most 5."),
   })
   .openapi("ErrorGroup");

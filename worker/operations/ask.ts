@@ -10,7 +10,6 @@ import { type Config, queueSettings } from "../config.ts";
 import { duration, instant, wholeNumber } from "../fields.ts";
 import type { OperationAsked, OperationRow } from "../history/operations.ts";
 import { MAX_AHEAD_MS, parseInstant } from "../instant.ts";
-import { isFinal } from "../listing.ts";
 import { type Refused, refuse } from "../problem.ts";
 import { undeclared } from "../resolve.ts";
 import { toFilter } from "../routes/list.ts";
@@ -26,7 +25,9 @@ export const operationBody = z
     action: z.enum(ACTIONS, `is one of ${ACTIONS.join(", ")}`),
     filter: z
       .strictObject(filter.shape, "is an object of the fields of GET /v1/jobs")
-      .describe("As `GET /v1/jobs` takes it. Without `state`: what the action is for."),
+      .describe(
+        "As `GET /v1/jobs` takes it; without `queue` dead and cancelled jobs only. Without `state`: what the action is for.",
+      ),
     args: z
       .strictObject({
         runAt: instant.optional(),
@@ -52,11 +53,15 @@ export const operationBody = z
 
 export type OperationBody = z.infer<typeof operationBody>;
 
-/** What an action is for, where no state is named: within a queue, and over all queues (null: it needs a queue). */
+/**
+ * What an action is for, where no state is named: within a queue, and over all queues (null: it needs a queue). Over
+ * all queues the history finds no completed jobs but the latest (see `recent.ts`): an operation would end with the
+ * others left, and say that it was completed.
+ */
 const STATES: Record<OperationAction, { queue: string; all: string | null }> = {
   cancel: { queue: "scheduled,blocked,ready,running", all: null },
   retry: { queue: "dead", all: "dead" },
-  delete: { queue: "scheduled,blocked,ready,completed,dead,cancelled", all: "completed,dead,cancelled" },
+  delete: { queue: "scheduled,blocked,ready,completed,dead,cancelled", all: "dead,cancelled" },
   reschedule: { queue: "scheduled,blocked,ready", all: null },
   setPriority: { queue: "scheduled,blocked,ready", all: null },
 };
@@ -106,14 +111,14 @@ function wrongFilter({ action, filter }: OperationBody): Wrong {
   if (STATES[action].all === null) {
     return {
       path: "filter.queue",
-      message: `is missing: without a queue only ended jobs are found, and none of them can be changed by ${action}`,
+      message: `is missing: without a queue only dead and cancelled jobs are found, and ${action} can change none of them`,
     };
   }
-  const unfinished = (state ?? "dead").split(",").filter((one) => !isFinal(one));
-  if (unfinished.length === 0) return null;
+  const needy = (state ?? "dead").split(",").filter((one) => one !== "dead" && one !== "cancelled");
+  if (needy.length === 0) return null;
   return {
     path: "filter.state",
-    message: `${unfinished.join(", ")} needs a queue: without one only ended jobs are found`,
+    message: `${needy.join(", ")} needs a queue: without one only dead and cancelled jobs are found`,
   };
 }
 

@@ -34,7 +34,9 @@ export async function findPage(sources: Sources, row: OperationRow, limit: numbe
   if (queue !== null) {
     const beforeSeq = progress.cursor === null ? null : (progress.cursor[0] as number);
     const { records, nextSeq } = await readPage(sources, queue, { ...filter, beforeSeq, limit });
-    const jobs = records.map(({ seq, fence }): Page["jobs"][number] => [queue, seq, fence]);
+    // As `to` does for lists without a queue.
+    const meant = records.filter(({ finishedAt }) => finishedAt === null || finishedAt <= row.createdAt);
+    const jobs = meant.map(({ seq, fence }): Page["jobs"][number] => [queue, seq, fence]);
     return { jobs, next: nextSeq === null ? null : [nextSeq] };
   }
   const states = filter.states as FinalState[] | null;

@@ -166,11 +166,15 @@ async function onQueue<Body>(
   return refuseUndeclared(config, params.queue) ?? run(params);
 }
 
+/** What of a spec has no default. */
+const NOT_ASKED = { cron: null, every: null, payload: null, options: null, startAt: null, endAt: null };
+
 function toSchedule(queue: string, { name, origin, spec, paused, next, last }: ScheduleReport): Schedule {
   const { timezone, ...defaults } = SPEC_DEFAULTS;
   const asked: ScheduleSpec = JSON.parse(spec);
   return {
-    ...(asked.cron === undefined ? {} : { timezone }),
+    ...NOT_ASKED,
+    timezone: asked.cron === undefined ? null : timezone,
     ...defaults,
     ...asked,
     name,

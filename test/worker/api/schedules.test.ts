@@ -24,6 +24,29 @@ describe("schedules over HTTP", () => {
     expect(await answer(await ask(`${PATH}/nightly`))).toEqual(made);
   });
 
+  it("are shown with null for what they do not have, and can be put again as they are shown", async () => {
+    const bare = await answer<Schedule>(await put("bare", { every: "1h", task: "any" }), 201);
+    const { name, queue, origin, pauseReason, next, last, ...spec } = bare;
+    expect(spec).toEqual({
+      ...{ cron: null, every: "1h", timezone: null, task: "any", payload: null, options: null },
+      ...{
+        overlap: "allow",
+        catchUp: { window: "1d", max: 1 },
+        jitter: "0s",
+        startAt: null,
+        endAt: null,
+        paused: false,
+      },
+    });
+    expect({ name, queue, origin, pauseReason, last }).toEqual({
+      ...{ name: "bare", queue: "q-plan", origin: "api", pauseReason: null, last: null },
+    });
+    expect(await answer(await put("bare", spec), 200)).toEqual({ ...bare, next: expect.any(Array) });
+    expect(await answer(await put("bare", { ...spec, every: null, cron: "@daily" }), 200)).toMatchObject({
+      ...{ every: null, cron: "@daily", timezone: "UTC" },
+    });
+  });
+
   it("are listed by name, page by page", async () => {
     for (const name of ["c", "a", "b"]) await answer(await put(name, NIGHTLY, "/v1/queues/q-list/schedules"), 201);
     const page = await answer<{ items: Schedule[]; nextCursor: string }>(
@@ -67,6 +90,7 @@ describe("schedules over HTTP", () => {
     ["cron nonsense", { task: "any", cron: "99 * * * *" }, /Invalid value for minute/],
     ["a day that never comes", { task: "any", cron: "0 0 30 2 *" }, /four years/],
     ["an unknown zone", { task: "any", cron: "@daily", timezone: "Mars/Olympus" }, /no IANA time zone/],
+    ["a zone that no instant asks for", { task: "any", every: "1h", timezone: "UTC" }, "timezone"],
     ["too often", { task: "any", every: "999ms" }, "every"],
     ["absurd jitter", { task: "any", every: "1h", jitter: "9999d" }, "jitter"],
     ["absurd catchUp", { task: "any", every: "1h", catchUp: { window: "1d", max: 1e9 } }, "catchUp.max"],
@@ -130,6 +154,7 @@ describe("schedules in code", () => {
     ["an unknown task", { a: { cron: "@daily", task: "ani" } }, /There is no task "ani". Did you mean "any"/],
     ["cron nonsense", { a: { cron: "@fortnightly", task: "any" } }, /schedules\["a"\]: "@fortnightly" is no cron/],
     ["an unknown zone", { a: { cron: "@daily", timezone: "Berlin", task: "any" } }, /no IANA time zone/],
+    ["a zone beside every", { a: { every: "1h", timezone: "UTC", task: "any" } }, /\["a"\]:.* timezone is for cron/],
     ["an unknown field", { a: { corn: "@daily", task: "any" } }, /corn is not known; did you mean "cron"/],
     ["an undeclared queue", { a: { cron: "@daily", task: "any", queue: "nowhere" } }, /"nowhere" is not declared/],
     ["a wrong payload", { a: { cron: "@daily", task: "greet", payload: {} } }, /payload\.name/],

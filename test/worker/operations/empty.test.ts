@@ -169,6 +169,8 @@ describe("bad input", () => {
     [{ action: "retry", filter: { queue: "q-safe", nope: "1" } }, "filter.nope"],
     [{ action: "retry", filter: { queue: "Q" } }, "filter.queue"],
     [{ action: "retry", filter: { state: "ready" } }, "filter.state"],
+    [{ action: "retry", filter: { state: "dead,completed" } }, "filter.state"],
+    [{ action: "delete", filter: { tag: "a", state: "completed" } }, "filter.state"],
     [{ action: "retry", filter: { state: "bad", queue: "q-safe" } }, "filter.state"],
     [{ action: "cancel", filter: { tag: "a" } }, "filter.queue"],
     [{ action: "retry", filter: { queue: "q-safe", limit: "5" } }, "filter.limit"],

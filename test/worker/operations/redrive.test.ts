@@ -3,7 +3,7 @@ import type { Operation, Page } from "../../../client/types.ts";
 import { newOperationId, operationsIn } from "../../../worker/history/operations.ts";
 import { runDueOperations, runOperation } from "../../../worker/operations/run.ts";
 import { answer, ask, claim, db, enqueue, getJob, migrated, problem, stubOf, work } from "../api/support.ts";
-import { counts, deadJobs, leaseOver, live, look, noted, over, sources, start } from "./support.ts";
+import { counts, deadJobs, flushed, leaseOver, live, look, noted, over, sources, start } from "./support.ts";
 
 migrated();
 
@@ -113,6 +113,37 @@ describe("a redrive", () => {
 });
 
 describe("an operation", () => {
+  it.each(["retry", "delete"])(
+    "finds no job that ended after it began, with a queue and without (%s)",
+    async (action) => {
+      const queue = `q-ends-${action}`;
+      await deadJobs(queue, 3, { tags: [queue] });
+      await enqueue(queue, { task: "any", tags: [queue] });
+      const ids = [
+        await noted({ action, filter: { queue, state: "dead" }, dryRun: true }),
+        await noted({ action, filter: { tag: queue }, dryRun: true }),
+        await noted({ action, filter: { queue, state: "dead" } }),
+      ];
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await deadJobs(queue, 0);
+      for (const id of ids) {
+        await runOperation(sources(), id, 20_000);
+        expect(await counts(id)).toMatchObject({ state: "completed", matched: 3 });
+      }
+      expect(await getJob(`${queue}:0:4`)).toMatchObject({ state: "dead" });
+    },
+  );
+
+  it("that deletes in all queues leaves completed jobs", async () => {
+    await deadJobs("q-del-all", 2, { tags: ["del-all"] });
+    const { id } = await enqueue("q-del-all", { task: "any", tags: ["del-all"] });
+    await work("q-del-all");
+    await flushed("q-del-all");
+    const op = await over(await start({ action: "delete", filter: { tag: "del-all" } }));
+    expect(op).toMatchObject({ filter: { state: "dead,cancelled" }, state: "completed", matched: 2, changed: 2 });
+    expect(await getJob(id)).toMatchObject({ state: "completed" });
+  });
+
   it("only counts in a dry run", async () => {
     await deadJobs("q-dry", 250);
     const one = await start({ action: "retry", filter: { queue: "q-dry" }, dryRun: true });
