@@ -12,7 +12,7 @@ import { type Caller, rootCaller } from "./caller.ts";
 import { LACKS_MIGRATIONS, lacksMigrations } from "./history/migrations.ts";
 import { log as toConsole } from "./log.ts";
 import { createRoom, isAudited, noteInAudit } from "./middleware/audit.ts";
-import { createAuthorizer } from "./middleware/auth.ts";
+import { type Authority, createAuthorizer } from "./middleware/auth.ts";
 import { corsHeaders, preflight } from "./middleware/cors.ts";
 import { requestIdOf } from "./middleware/request-id.ts";
 import { isOutage, problemResponse, type Refused, refuse, statusOf } from "./problem.ts";
@@ -31,17 +31,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
   const log = deps.log ?? toConsole;
   const refused = new Map<ErrorCode, number>();
   const hasRoom = createRoom();
-  const { revocations } = deps;
   const { cors } = deps.config;
-
-  function authorityOf(env: Env) {
-    return {
-      token: deps.token(env),
-      root: deps.root ?? "admin",
-      keys: () => deps.keys(env),
-      isRevoked: (id: string) => revocations.isRevoked(id, async (now) => deps.history(env).tokens.revoked(now)),
-    };
-  }
 
   function servicesOf(c: Ctx<Env>, requestId: string, caller: Caller, target: Services["target"]): Services {
     return {
@@ -52,7 +42,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
       upgrade: (queue, path, headers) => deps.upgrade(c.env, queue, path, { ...headers, ...bearerHeader(caller) }),
       history: () => deps.history(c.env),
       keys: () => deps.keys(c.env),
-      revoked: (id) => revocations.add(id),
+      revoked: (id) => deps.revocations.add(id),
       refused,
       target,
       background: (work) => void keepAlive(c, work),
@@ -80,7 +70,7 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     };
     let answer: Answer;
     try {
-      const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(c.env));
+      const known = open ? { ok: true as const, caller: NOBODY } : await authorize(c.req.raw, authorityOf(deps, c.env));
       if (known.ok) ({ caller } = known);
       // Whoever hangs up does not keep a change from being noted.
       if (caller && isAudited({ caller, route, method, status: 200 })) keepAlive(c, over.promise);
@@ -99,6 +89,15 @@ export function createAnswerer<Env>(deps: AppDeps<Env>) {
     if (answered && isAudited(answered) && hasRoom(answered)) await leave(c, noteInAudit(answered, store, log));
     over.resolve();
     return response;
+  };
+}
+
+function authorityOf<Env>(deps: AppDeps<Env>, env: Env): Authority {
+  return {
+    token: deps.token(env),
+    root: deps.root ?? "admin",
+    keys: () => deps.keys(env),
+    isRevoked: (id) => deps.revocations.isRevoked(id, async (now) => deps.history(env).tokens.revoked(now)),
   };
 }
 

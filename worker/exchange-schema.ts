@@ -64,7 +64,9 @@ const head = {
     .describe("Beside them, more jobs of tasks that are taken many at a time."),
   wait: duration("0ms", "30s")
     .optional()
-    .describe("Over HTTP: where there is nothing to tell, the answer is held until there is, at most so long."),
+    .describe(
+      "Over HTTP: where more is wanted and there is nothing to tell, the answer is held until there is, at most so long; while jobs are held, at most a third of the lease.",
+    ),
 };
 export const exchangeHead = z.object(head, "is an exchange: { session, n, worker, holding, want, … }");
 
@@ -116,7 +118,9 @@ const logLine = z.object({
   message: text.describe("Cut at 2,000 characters."),
   fields: z.record(text, json).nullable().optional().describe("At most 4 KiB as JSON, or they are left out."),
 });
-const progress = z.object({ percent: z.number().nullable().optional(), note: text.nullable().optional() });
+const progress = z
+  .object({ percent: z.number().nullable().optional(), note: text.nullable().optional() })
+  .describe("At most 4 KiB as JSON: of a longer note the beginning is kept.");
 
 /** For the contract: what is in its lists is read by `readExchange`. */
 export const exchangeRequest = z

@@ -20,7 +20,9 @@ const auditEntry = z
     who: text.describe("The token's name; `admin`: the server's own token; `code`: the Worker, by binding."),
     tokenId: text.nullable(),
     role: z.enum(EVERYBODY as [string, ...string[]]),
-    action: text.meta({ example: "POST /v1/queues/mail/pause" }),
+    action: text
+      .meta({ example: "POST /v1/queues/mail/pause" })
+      .describe("Method and path; then to what, where the path does not say it."),
     status: z.int(),
     requestId: text,
   })
