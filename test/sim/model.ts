@@ -202,6 +202,7 @@ export class Model {
       const template = asked[index];
       if (!template) return;
       const job = this.#newJob(row.seq, template, now);
+      if (row.state === ENDED) this.uniques.touch(job);
       if (row.state === ENDED) continue;
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
       this.#arrived.set(job, row);

@@ -17,7 +17,8 @@ export interface Resolved {
 
 export function placeOf({ live, deleted, ends }: ModelJob): Place {
   if (live) return placeOfState(live.state as JobState);
-  return deleted ? null : ((ends.at(-1)?.state as Place | undefined) ?? null);
+  // One that has not ended either is made in this transaction: over by its end, it waits until then.
+  return deleted ? null : ((ends.at(-1)?.state as Place | undefined) ?? "waiting");
 }
 
 export function placeOfState(state: JobState): Place {
