@@ -511,7 +511,7 @@ export interface AuditEntry {
   who: string;
   tokenId: string | null;
   role: Role;
-  /** Method and path as called. */
+  /** Method and path as called; then to what, where the path does not say it. */
   action: string;
   status: number;
   requestId: string;
