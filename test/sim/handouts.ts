@@ -113,9 +113,9 @@ export class Handouts {
   /** Who stands no more has been silent, or its lease was over. */
   #checkGone({ cause, stood, stands, sessionsBefore, now }: Round, session: string): void {
     if (stands.has(session) || ownOf(cause)?.session === session || this.#plain.has(session)) return;
-    const { heardAt } = stood.get(session)!;
+    const { takenAt } = stood.get(session)!;
     const over = (sessionsBefore.get(session)?.leaseUntil ?? Number.POSITIVE_INFINITY) <= now;
-    const silent = this.#model.time - heardAt > SURELY_ALIVE_MS;
+    const silent = this.#model.time - takenAt > SURELY_ALIVE_MS;
     this.#model.expect(over || silent, "handouts", () => `${session} is there, and stands no more`);
   }
 
@@ -151,8 +151,8 @@ export class Handouts {
   }
 
   #isAlive(session: string): boolean {
-    const heardAt = this.#host.links.standing().get(session)?.heardAt;
-    return this.#stands.has(session) && heardAt !== undefined && this.#model.time - heardAt <= SURELY_ALIVE_MS;
+    const takenAt = this.#host.links.standing().get(session)?.takenAt;
+    return this.#stands.has(session) && takenAt !== undefined && this.#model.time - takenAt <= SURELY_ALIVE_MS;
   }
 
   /** Nothing that a session with room could have been given waits, and what it was given came in order. */

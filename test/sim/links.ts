@@ -16,7 +16,8 @@ export interface Wires {
 export interface Callee {
   /** Takes the upgrade; false: it was not answered, or refused. */
   accept(end: ServerEnd): Promise<boolean>;
-  message(end: ServerEnd, text: string): void;
+  /** False: the object went before it was done with it. */
+  message(end: ServerEnd, text: string): Promise<boolean>;
   closed(end: ServerEnd, clean: boolean): void;
 }
 
@@ -32,6 +33,8 @@ export class ServerEnd {
   pingedAt: Date | null = null;
   /** When anything came last. */
   heardAt = 0;
+  /** When the latest came that the object remembers for sure: it may go with a message in its hands. */
+  takenAt = 0;
   /** Grows with what is kept. */
   version = 0;
   readonly #link: Link;
@@ -154,11 +157,17 @@ export class Link {
     const { server } = this;
     const { clock } = this.#wires;
     if (server.readyState !== WebSocket.OPEN) return;
-    server.heardAt = clock.time;
+    const { time } = clock;
+    server.heardAt = time;
     if (text === "ping") {
+      server.takenAt = time;
       server.pingedAt = new Date(clock.wall());
       this.down("pong");
-    } else this.#callee.message(server, text);
+      return;
+    }
+    void this.#callee.message(server, text).then((taken) => {
+      if (taken) server.takenAt = Math.max(server.takenAt, time);
+    });
   }
 
   down(text: string): void {
@@ -246,11 +255,11 @@ export class Links {
   }
 
   /** What sessions want by what is kept with their sockets, and when each was heard. */
-  standing(): Map<string, { want: StandingWant; heardAt: number }> {
-    const found = new Map<string, { want: StandingWant; heardAt: number }>();
+  standing(): Map<string, { want: StandingWant; heardAt: number; takenAt: number }> {
+    const found = new Map<string, { want: StandingWant; heardAt: number; takenAt: number }>();
     for (const end of this.ends("worker")) {
       const want = this.#wantOf(end);
-      if (want) found.set(want.session, { want, heardAt: end.heardAt });
+      if (want) found.set(want.session, { want, heardAt: end.heardAt, takenAt: end.takenAt });
     }
     return found;
   }

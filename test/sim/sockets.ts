@@ -104,19 +104,23 @@ export class Office {
 
 /** The object behind a host, as connections call it. */
 export function calleeOf(host: {
-  ready(): Promise<{ shell: QueueShell; office: Office | null }>;
+  ready(): Promise<{ dead: boolean; shell: QueueShell; office: Office | null }>;
   broken(error: unknown): void;
 }): Callee {
-  const call = (run: (shell: QueueShell, office: Office) => Promise<void> | void): void => {
-    void host.ready().then(
-      ({ shell, office }) => Promise.resolve(run(shell, office!)).catch((error) => host.broken(error)),
-      // The object went before it took the call.
-      () => {},
-    );
+  const call = async (run: (shell: QueueShell, office: Office) => Promise<void> | void): Promise<boolean> => {
+    const incarnation = await host.ready().catch(() => null);
+    // The object went before it took the call.
+    if (!incarnation) return false;
+    try {
+      await run(incarnation.shell, incarnation.office!);
+    } catch (error) {
+      host.broken(error);
+    }
+    return !incarnation.dead;
   };
   return {
     accept: async (end) => (await host.ready()).office!.accept(end),
     message: (end, text) => call((shell, office) => office.message(shell, end, text)),
-    closed: (end, clean) => call((shell, office) => office.closed(shell, end, clean)),
+    closed: (end, clean) => void call((shell, office) => office.closed(shell, end, clean)),
   };
 }
