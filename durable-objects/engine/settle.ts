@@ -139,7 +139,8 @@ function startsAt(tx: Tx, { to, delayMs }: Exclude<Decision, { to: FinalState }>
 /** Until when the job may wait again: until its deadline, and as before where no handler was called. */
 function waitsUntil({ expiresAt, options }: Running, ending: Ending): number | null {
   const started = !(ending.outcome === "declined" || (ending.outcome === "released" && ending.started === false));
-  return started ? options.deadlineAt : expiresAt;
+  // One that version 2 of the tables had running has kept no end of its waiting.
+  return started ? options.deadlineAt : (expiresAt ?? options.deadlineAt);
 }
 
 /** A deadline ends the job: in place of a try that would start at it or later, and whatever an attempt past it came to. */

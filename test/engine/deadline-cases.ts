@@ -113,6 +113,17 @@ const CASES: Case[] = [
     },
   },
   {
+    name: "a deadline holds for jobs that an earlier release had running, which kept no end of their waiting",
+    run(queue) {
+      const deadlineAt = add(queue);
+      queue.claim("s");
+      queue.rows("UPDATE jobs SET expires_at = NULL");
+      settle(queue, { outcome: "declined", code: "unknown_task" });
+      queue.pass(deadlineAt - queue.now);
+      expect(queue.job(1)).toMatchObject(EXPIRED);
+    },
+  },
+  {
     name: "a job waits for its next try until its deadline, and no longer",
     run(queue) {
       const deadlineAt = add(queue);
