@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { StandardIssue, StandardResult, StandardSchemaV1 } from "./standard-schema.ts";
+import type { StandardIssue, StandardResult } from "./standard-schema.ts";
 import type { AnyTaskDeclaration } from "./task.ts";
 import type { JobError, Json } from "./types.ts";
 
@@ -13,24 +13,20 @@ export type Checked = { ok: true; input: unknown } | { ok: false; error: JobErro
 /** At once, unless the schema takes its time. Throws and rejects as the schema does. */
 export function checkPayload(task: AnyTaskDeclaration, payload: Json): Checked | Promise<Checked> {
   if (!task.input) return { ok: true, input: payload };
-  const judge = (result: StandardResult<unknown>): Checked =>
+  const judge = (result: Result): Checked =>
     result.issues ? { ok: false, error: invalidInput(task.name, result.issues) } : { ok: true, input: result.value };
-  const result = validate(task.input, payload);
-  return isThenable(result) ? Promise.resolve(result).then(judge) : judge(result);
+  const { input } = task;
+  const check = (value: unknown) => input["~standard"].validate(value);
+  // Nothing tells a job without a payload from one with null: what fits either was accepted.
+  if (payload !== null) return then(check(payload), judge);
+  return then(check(undefined), (nothing) => (nothing.issues ? then(check(null), judge) : judge(nothing)));
 }
 
-type Result = StandardResult<unknown> | Promise<StandardResult<unknown>>;
+type Result = StandardResult<unknown>;
 
-/**
- * What a schema makes of a payload. Null and no payload are the same: a schema that takes one of them is content. Throws
- * and rejects as the schema does.
- */
-export function validate(schema: StandardSchemaV1, payload: unknown): Result {
-  const check = schema["~standard"].validate;
-  const result = check(payload ?? null);
-  if (payload !== undefined && payload !== null) return result;
-  const orNothing = (nothing: StandardResult<unknown>): Result => (nothing.issues ? check(undefined) : nothing);
-  return isThenable(result) ? Promise.resolve(result).then(orNothing) : orNothing(result);
+/** At once where that is possible. */
+function then(result: Result | Promise<Result>, next: (result: Result) => Checked | Promise<Checked>) {
+  return isThenable(result) ? Promise.resolve(result).then(next) : next(result);
 }
 
 /** Query builders are thenables of their own: `instanceof Promise` would leave them unrun. */

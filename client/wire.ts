@@ -114,7 +114,7 @@ export interface EnqueueInput {
   idempotency: { key: string; bodyHash: string } | null;
   /** Whose token has a rate of its own. Counted in memory: an object that sleeps forgets it. */
   caller?: { id: string; rate: RateLimitSetting };
-  /** True: jobs of other actors are neither changed nor told of. */
+  /** True: unfinished jobs of other actors are neither changed nor told of. */
   ownOnly?: boolean;
 }
 

@@ -4,7 +4,6 @@
  * @module
  */
 import { parseDuration } from "../client/duration.ts";
-import { validate } from "../client/payload.ts";
 import type { StandardSchemaV1 } from "../client/standard-schema.ts";
 import { type AnyTaskDeclaration, hasHandler } from "../client/task.ts";
 import { QUEUE_NAME, TASK_NAME } from "../client/task-check.ts";
@@ -188,7 +187,7 @@ function readTask(task: AnyTaskDeclaration): KnownTask {
     tags: [...(task.tags ?? [])],
     meta: task.meta ?? null,
     version: task.version ?? null,
-    validate: input ? (value) => validate(input, value) : null,
+    validate: input ? (value) => input["~standard"].validate(value) : null,
     flow: readFlow(task),
   };
 }

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { isThenable } from "../client/payload.ts";
 import type { StandardIssue, StandardResult } from "../client/standard-schema.ts";
 import type { NewJob } from "../client/types.ts";
 import type { JobTemplate } from "../client/wire.ts";
@@ -278,7 +279,7 @@ type Result = StandardResult<unknown>;
 function validate(check: NonNullable<KnownTask["validate"]>, value: unknown): Result | Promise<Result> {
   try {
     const result = check(value);
-    return result instanceof Promise ? result.catch(() => UNCHECKED) : result;
+    return isThenable(result) ? Promise.resolve(result).catch(() => UNCHECKED) : result;
   } catch {
     return UNCHECKED;
   }

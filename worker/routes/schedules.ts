@@ -174,9 +174,9 @@ function toSchedule(queue: string, { name, origin, spec, paused, next, last }: S
   const asked: ScheduleSpec = JSON.parse(spec);
   return {
     ...NOT_ASKED,
-    timezone: asked.cron === undefined ? null : timezone,
     ...defaults,
     ...asked,
+    timezone: asked.cron === undefined ? null : (asked.timezone ?? timezone),
     name,
     queue,
     origin,
