@@ -91,7 +91,9 @@ export class Arrivals {
       const taken = jobs.map(([, mark]) => model.ledger.take(mark, model.queue));
       model.expect(!taken.includes(null), "follow-ups", () => `${source} brings ${body}, which nobody owes`);
       const asked = taken.filter((owed) => owed !== "again" && owed !== null);
-      const resolved = model.uniques.resolve(asked, this.#now, placeOf, false)!;
+      // What this transaction starts, it starts in the end.
+      const where = (job: ModelJob): Place => (model.arrived.has(job) ? "waiting" : placeOf(job));
+      const resolved = model.uniques.resolve(asked, this.#now, where, false)!;
       this.#carriedOut(resolved, left.splice(0, resolved.created.length), rows);
       changed.push(...resolved.changed.keys());
     }

@@ -61,7 +61,8 @@ const MINUTE = 60_000;
 
 /** The reference: jobs, ends, requests and what may happen to them, in plain maps. */
 export class Model {
-  readonly #arrived = new Map<ModelJob, LiveRow>();
+  /** Made or changed in this transaction so far. */
+  readonly arrived = new Map<ModelJob, LiveRow>();
   readonly queue: string;
   readonly ledger: Ledger;
   readonly jobs = new Map<number, ModelJob>();
@@ -197,21 +198,19 @@ export class Model {
   create(rows: LiveRow[], asked: JobTemplate[], now: number): void {
     this.expect(rows.length === asked.length, "durable", () => `${rows.length} of ${asked.length} jobs made`);
     for (const [index, row] of rows.entries()) {
-      this.expect(row.seq > this.maxSeq, "ids", () => `job ${row.seq} was made after job ${this.maxSeq}`);
-      this.maxSeq = Math.max(this.maxSeq, row.seq);
       const template = asked[index];
       if (!template) return;
-      const job = this.#newJob(row.seq, template, now);
-      if (row.state === ENDED) this.uniques.touch(job);
+      const job = this.add(row.seq, template, now);
+      this.uniques.touch(job);
       if (row.state === ENDED) continue;
       this.expect(row.fence === 0 || row.state === "running", "fence", () => `job ${row.seq} begins at ${row.fence}`);
-      this.#arrived.set(job, row);
+      this.arrived.set(job, row);
       this.stands(job, row);
     }
   }
 
-  /** A job that was made, and ended, within one transaction. */
-  createEnded(seq: number, template: JobTemplate, now: number): ModelJob {
+  /** A new job, wherever it stands. */
+  add(seq: number, template: JobTemplate, now: number): ModelJob {
     this.expect(seq > this.maxSeq, "ids", () => `job ${seq} was made after job ${this.maxSeq}`);
     this.maxSeq = Math.max(this.maxSeq, seq);
     return this.#newJob(seq, template, now);
@@ -247,8 +246,8 @@ export class Model {
       this.expect(isOver(job, now), "unique", () => `job ${job.seq} was to be changed, and is gone`);
       return;
     }
-    const made = this.#arrived.has(job);
-    this.#arrived.set(job, row);
+    const made = this.arrived.has(job);
+    this.arrived.set(job, row);
     const fence = before.fence + (row.state === "running" && !made ? 1 : 0);
     const right = row.fence === fence && row.failures === 0 && row.lapses === 0;
     this.expect(
@@ -260,8 +259,8 @@ export class Model {
 
   /** What was made or changed is what was asked for last: one transaction may make a job, and change it. */
   checkArrived(now: number): void {
-    for (const [job, row] of this.#arrived) checkTerms(this, job, row, now);
-    this.#arrived.clear();
+    for (const [job, row] of this.arrived) checkTerms(this, job, row, now);
+    this.arrived.clear();
   }
 
   end(job: ModelJob, task: string, end: ModelEnd): void {

@@ -117,7 +117,7 @@ export class Step {
       const row = rows.get(one.seq);
       if (!template) model.fail("schedules", `job ${one.seq} is of ${one.name}, which is not there`);
       else if (row) model.create([row], [template], this.#now);
-      else this.#endAtOnce(model.createEnded(one.seq, template, this.#now));
+      else this.#endAtOnce(model.add(one.seq, template, this.#now));
     }
     return others;
   }
