@@ -1,4 +1,5 @@
 import type { JobState } from "../../client/types.ts";
+import { readOptions } from "../../client/wire.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Attempts } from "./attempts.ts";
 import type { Cause, Incarnation } from "./host.ts";
@@ -263,6 +264,8 @@ export class Step {
     const waits = after.state === "ready" || after.state === "blocked" || handed;
     model.expect(waits && after.failures === 0, "durable", () => `job ${job.seq} reopened wrongly`);
     model.expect(!isOver(job, this.#now), "deadline", () => `job ${job.seq} was reopened after its deadline`);
+    const { deadlineAt } = readOptions(after.options);
+    model.expect(deadlineAt === job.deadlineAt, "deadline", () => `job ${job.seq} was reopened until ${deadlineAt}`);
     job.notBefore = 0;
     if (handed) claimed.push(after);
   }
