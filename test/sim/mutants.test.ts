@@ -232,8 +232,8 @@ const MUTANTS: Mutant[] = [
     breaks: ["deadline"],
     features: "deadlines",
     hooks: rewritten(
-      "created_at, options\n     FROM json_each(?1) AS e",
-      "created_at, json_remove(options, '$.deadlineAt') AS options\n     FROM json_each(?1) AS e",
+      "created_at, expires_at, options\n     FROM json_each(?1) AS e",
+      "created_at, expires_at, json_remove(options, '$.deadlineAt') AS options\n     FROM json_each(?1) AS e",
     ),
   },
   {
