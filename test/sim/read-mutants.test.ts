@@ -40,6 +40,12 @@ const MUTANTS: Mutant[] = [
       "SELECT lane, iif(state = 'blocked', 'scheduled', state) AS state, reason, priority,",
     ),
   },
+  {
+    what: "a deleted queue that keeps its unique keys",
+    breaks: ["forgotten"],
+    features: "unique",
+    hooks: () => ({ withoutBooks: true, sql: (query) => (query === "DELETE FROM uniques" ? "SELECT 1" : query) }),
+  },
 ];
 
 it.each(MUTANTS)("catches $what", expectCaught);

@@ -29,6 +29,7 @@ export type Invariant =
   | "handouts"
   | "idle"
   | "ids"
+  | "forgotten"
   | "books"
   | "check"
   | "read"

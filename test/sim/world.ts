@@ -2,6 +2,7 @@ import type { Delivery } from "../../client/types.ts";
 import type { Parcel, ParcelReply } from "../../client/wire.ts";
 import { Clock } from "./clock.ts";
 import { drawFeatures, type Features } from "./features.ts";
+import { checkForgotten } from "./forgotten.ts";
 import type { Faults } from "./history.ts";
 import type { Hooks } from "./host.ts";
 import { Ledger } from "./ledger.ts";
@@ -93,6 +94,7 @@ export class World {
       }
       await this.#live();
       for (const site of this.sites) await checkHistory(site);
+      for (const site of this.sites) await checkForgotten(site);
       this.#check();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
