@@ -5,13 +5,14 @@ import type { Site } from "./site.ts";
 const TRIES = 5;
 
 /** A queue that is deleted when all is over keeps nothing but its ids: whoever uses it again gets a new one. */
-export async function checkForgotten(site: Site): Promise<void> {
+export async function checkForgotten(site: Site, unschedule: () => Promise<void>): Promise<void> {
   const { model, host, history, queue } = site;
   const other = { kind: "other" } as const;
   let refused = "";
   for (let tries = 0; tries < TRIES; tries++) {
     // What was late may have come since.
     while (!site.drained() && (await site.clock.step()));
+    await inTime(site, unschedule());
     const done = await inTime(
       site,
       host.call(other, (shell) => shell.forget()),

@@ -94,7 +94,7 @@ export class World {
       }
       await this.#live();
       for (const site of this.sites) await checkHistory(site);
-      for (const site of this.sites) await checkForgotten(site);
+      for (const site of this.sites) await checkForgotten(site, () => this.#unschedule(site));
       this.#check();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
