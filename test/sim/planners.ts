@@ -79,7 +79,7 @@ export class Planners {
       catchUpMax: spread ? 1_000 : random.pick([0, 1, 3]),
       jitterMs: spread ? 40_000 : 0,
       startAt: spread || random.chance(0.7) ? null : now + random.int(-600_000, 120_000),
-      endAt: spread || random.chance(0.7) ? null : now + random.int(1, 900_000),
+      endAt: spread || random.chance(0.7) ? null : now + random.int(120_001, 900_000),
       paused: false,
     };
   }
