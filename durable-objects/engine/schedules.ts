@@ -130,7 +130,10 @@ export function pause(
   return { ok: true, schedule: get(tx, name)! };
 }
 
-/** Makes a job at once, paused or not, whatever is running, unless its unique key keeps it from being made. It has the instant now, or the first free one after it. */
+/**
+ * Makes a job at once, paused or not, whatever is running: for the instant now, or the first free one after it. Refused
+ * where another job has its unique key.
+ */
 export function runNow(tx: Tx, name: string): Reply<{ seq: number }> {
   const schedule = loadSchedule(tx, name);
   if (!schedule) return notFound(name);
@@ -182,7 +185,7 @@ function tooMany(timing: Timing, from: number, most: number): string {
   return `one call makes at most ${most} jobs of this payload, and there are more instants. Ask for those before ${iso(timing.next(end)!)} first`;
 }
 
-/** Makes a job for each of these instants, and notes that they have had it, but for those that a unique key keeps from being made. */
+/** Makes a job for each of these instants, and notes that they have had it. Where another has its unique key, neither. */
 function makeJobs(tx: Tx, schedule: Schedule, instants: number[], backfilled: 0 | 1): Reply<{ jobs: number[] }> {
   if (instants.length === 0) return { ok: true, jobs: [] };
   const reply = enqueue(tx, {

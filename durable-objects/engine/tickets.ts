@@ -172,7 +172,7 @@ function openIn(tx: Tx, { open, openReady }: Group, roomAt: (gate: Gate, cost: n
   return jobs;
 }
 
-/** When a gate opens that keeps ready jobs of a channel (null: of any); infinite: none does by itself, or nothing waits. */
+/** When a gate opens that keeps ready jobs of a channel (null: any); infinite: none does by itself, or nothing waits. */
 export function nextOpening(tx: Tx, channel: Channel | null, match: (task: string) => boolean): number {
   const channels = CHANNELS.filter((one) => channel === null || one === channel);
   return Math.min(...channels.map((one) => startableIn(tx, one, match).opensAt));
